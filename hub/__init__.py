@@ -1,0 +1,1 @@
+"""The city's process: broker, ingest, store, API and pages."""

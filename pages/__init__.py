@@ -1,0 +1,1 @@
+"""What hub and gateway both serve: templates, static assets, the gettext catalogue. No I/O."""
