@@ -1,0 +1,50 @@
+"""Samples of a device for ever: a fresh driver after each loss, back-off between tries, each outage said once."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from random import Random
+from typing import Protocol
+
+from contract.device import LinkState
+from contract.errors import Unreachable
+from contract.sample import Sample
+from drivers.base import Driver
+
+
+class Delays(Protocol):
+    """How long to wait before a try; `cloud_sync.backoff.Backoff` is one, which drivers do not import."""
+
+    def delay_s(self, attempt: int, random: Random) -> float:
+        """Seconds to wait before attempt number `attempt` (from 1)."""
+        ...
+
+
+async def samples(
+    open_driver: Callable[[], Driver],
+    backoff: Delays,
+    random: Random,
+    on_state: Callable[[LinkState, str], None],
+) -> AsyncGenerator[Sample, None]:
+    """Everything the device says, across outages; ends only by being closed (`contextlib.aclosing`).
+
+    `on_state` hears CONNECTING once at the beginning, UP when a driver was entered, LOST with the reason once per
+    outage. The back-off starts anew only after a sample: a device that accepts and hangs up is no cause for haste.
+    Misconfigured passes through.
+    """
+    on_state(LinkState.CONNECTING, "")
+    state = LinkState.CONNECTING
+    attempt = 0
+    while True:
+        try:
+            async with open_driver() as driver:
+                on_state(state := LinkState.UP, "")
+                async for sample in driver:
+                    attempt = 0
+                    yield sample
+            reason = "the device ended its stream"
+        except Unreachable as error:
+            reason = str(error)
+        if state is not LinkState.LOST:
+            on_state(state := LinkState.LOST, reason)
+        attempt += 1
+        await asyncio.sleep(backoff.delay_s(attempt, random))
