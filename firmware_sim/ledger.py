@@ -1,0 +1,295 @@
+"""The balance between what simulated devices handed to open readers and what became of it. Pure.
+
+An emission is stored when a stored sample of its device says the same values at about the same time. What is left is
+looked for, in this order, in the gateway's count of withheld samples and the samples behind aggregates, then in
+declared gaps. The rest is missing. A stored sample, or a counted one, that no emission explains is a duplicate.
+"""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+TOLERANCE_S = 2.0
+"""How much later than its emission a sample may be stamped: a gateway on a busy machine reads late."""
+NEAR_S = 0.2
+"""A sample's own emission is looked for this near first: devices that repeat a value leave others within tolerance."""
+LEAD_S = 0.5
+"""How much earlier: the device's own stamp is taken beside the hand-over, by a process that may be paused there."""
+GAP_MARGIN_S = 0.25
+"""An emission this close outside a declared gap still lies in it: gaps are told in the times of reads."""
+
+RESOLUTION: Mapping[str, float] = MappingProxyType(
+    {"heart_rate": 0.5, "device_counter": 0.5, "water_level": 0.0051, "lat": 2e-6, "lon": 2e-6, "rr_interval": 0.0006}
+)
+"""Half a step of each quantity on the wire and a little more, in the quantity's unit."""
+DEFAULT_RESOLUTION = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """One unit (answer, notification, fix) handed to an open reader, with the values it said."""
+
+    device: str
+    at: datetime
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSample:
+    """One sample as the hub holds it. `identity` is its number where the hub keeps one, else empty.
+
+    Only the quantities named here are compared with an emission. Two samples with one identity are one sample stored
+    twice; without an identity, stamp and values take its place.
+    """
+
+    device: str
+    at: datetime
+    values: Mapping[str, float]
+    identity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """`samples` of a device went into an aggregate over [start, end)."""
+
+    device: str
+    start: datetime
+    end: datetime
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A declared gap of one device, or of every device that shares nothing when `device` is None."""
+
+    device: str | None
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Everything a balance is made from.
+
+    `personal` names the devices worn by persons: `withheld` and `open_windows` are totals over these, so they are
+    judged together; `summed` those whose samples go into aggregates now. A `Span` without a device holds for worn
+    devices of which no single sample was stored.
+    """
+
+    emissions: Sequence[Emission]
+    stored: Sequence[StoredSample]
+    windows: Sequence[Window] = ()
+    gaps: Sequence[Span] = ()
+    personal: frozenset[str] = frozenset()
+    summed: frozenset[str] = frozenset()
+    withheld: int = 0
+    open_windows: int = 0
+    alerts: int = 0
+
+
+@dataclass(slots=True)
+class DeviceBalance:
+    """What became of one device's emissions. For worn devices the parts of a common total are shared out."""
+
+    emitted: int = 0
+    stored: int = 0
+    aggregated: int = 0
+    withheld: int = 0
+    in_gaps: int = 0
+    missing: int = 0
+    duplicated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The totals, and the same by device. `holds` when nothing is missing and nothing is double."""
+
+    emitted: int
+    stored: int
+    aggregated: int
+    withheld: int
+    in_gaps: int
+    missing: int
+    duplicated: int
+    alerts: int
+    devices: Mapping[str, DeviceBalance]
+
+    @property
+    def holds(self) -> bool:
+        """True when every emission is accounted for exactly once."""
+        return not self.missing and not self.duplicated
+
+
+def balance(books: Books, tolerance_s: float = TOLERANCE_S) -> Balance:
+    """Match, draw on the counts, look into the gaps; what is left is missing."""
+    accounts = _match_all(books, tolerance_s)
+    surplus = _count_windows(accounts, books)
+    worn = [accounts[device] for device in sorted(accounts.keys() & books.personal)]
+    twice = sum(accounts[device].balance.stored for device in accounts.keys() & books.summed)
+    # Devices that share nothing come first: a total of counted samples is theirs before anyone else's.
+    worn.sort(key=lambda account: (account.balance.stored, account.balance.aggregated))
+    surplus += _count_totals(worn, books, twice)
+    for account in accounts.values():
+        account.balance.in_gaps = min(account.left, account.in_gap)
+        account.balance.missing = account.left
+    return _total(accounts, surplus, books.alerts)
+
+
+@dataclass(slots=True)
+class _Account:
+    """One device while its balance is being made."""
+
+    balance: DeviceBalance = field(default_factory=DeviceBalance)
+    in_gap: int = 0
+    """Unmatched emissions inside a declared gap: at most so many may be put down to it."""
+    stamps: tuple[datetime, ...] = ()
+    """Stamps of the stored samples, in order."""
+
+    @property
+    def left(self) -> int:
+        """Emissions not yet accounted for."""
+        b = self.balance
+        return b.emitted - b.stored - b.aggregated - b.withheld - b.in_gaps
+
+
+def _match_all(books: Books, tolerance_s: float) -> dict[str, _Account]:
+    emissions: dict[str, list[Emission]] = defaultdict(list)
+    stored: dict[str, list[StoredSample]] = defaultdict(list)
+    for emission in books.emissions:
+        emissions[emission.device].append(emission)
+    for sample in books.stored:
+        stored[sample.device].append(sample)
+    return {
+        device: _match(emissions[device], stored[device], _spans_of(device, not stored[device], books), tolerance_s)
+        for device in sorted(emissions.keys() | stored.keys())
+    }
+
+
+def _spans_of(device: str, is_silent: bool, books: Books) -> list[Span]:
+    takes_common = is_silent and device in books.personal
+    return [gap for gap in books.gaps if gap.device == device or (gap.device is None and takes_common)]
+
+
+def _match(
+    emissions: list[Emission], stored: list[StoredSample], spans: Sequence[Span], tolerance_s: float
+) -> _Account:
+    emissions.sort(key=lambda emission: emission.at)
+    singles, doubles = _without_repeats(stored)
+    singles.sort(key=lambda sample: sample.at)
+    free = _Free(emissions)
+    unmatched = [sample for sample in singles if not free.take(sample, NEAR_S, NEAR_S)]
+    unmatched = [sample for sample in unmatched if not free.take(sample, tolerance_s, LEAD_S)]
+    account = _Account(DeviceBalance(emitted=len(emissions), duplicated=doubles + len(unmatched)))
+    account.balance.stored = len(singles) - len(unmatched)
+    account.stamps = tuple(sample.at for sample in singles)
+    account.in_gap = sum(_lies_in(emission.at, spans) for emission in free.left())
+    return account
+
+
+def _without_repeats(stored: Iterable[StoredSample]) -> tuple[list[StoredSample], int]:
+    """Each sample once, and how many came again."""
+    seen: dict[object, StoredSample] = {}
+    count = 0
+    for sample in stored:
+        count += 1
+        seen.setdefault(sample.identity or (sample.at, tuple(sorted(sample.values.items()))), sample)
+    return list(seen.values()), count - len(seen)
+
+
+class _Free:
+    """The emissions of one device, in time order, that no stored sample has been matched with yet."""
+
+    def __init__(self, emissions: Sequence[Emission]) -> None:
+        self._emissions = emissions
+        self._times = [emission.at for emission in emissions]
+        self._is_taken = [False] * len(emissions)
+
+    def take(self, sample: StoredSample, late_s: float, early_s: float) -> bool:
+        """Match the first free emission with equal values; False when there is none in reach."""
+        latest = sample.at + timedelta(seconds=early_s)
+        index = bisect_left(self._times, sample.at - timedelta(seconds=late_s))
+        while index < len(self._times) and self._times[index] <= latest:
+            if not self._is_taken[index] and _equal(sample.values, self._emissions[index].values):
+                self._is_taken[index] = True
+                return True
+            index += 1
+        return False
+
+    def left(self) -> list[Emission]:
+        """Those that nothing was matched with."""
+        return [emission for emission, is_taken in zip(self._emissions, self._is_taken, strict=True) if not is_taken]
+
+
+def _equal(stored: Mapping[str, float], emitted: Mapping[str, float]) -> bool:
+    return all(
+        name in emitted and abs(value - emitted[name]) <= RESOLUTION.get(name, DEFAULT_RESOLUTION)
+        for name, value in stored.items()
+    )
+
+
+def _lies_in(at: datetime, spans: Iterable[Span]) -> bool:
+    margin = timedelta(seconds=GAP_MARGIN_S)
+    return any(span.start - margin <= at <= span.end + margin for span in spans)
+
+
+def _count_windows(accounts: dict[str, _Account], books: Books) -> int:
+    """Put aggregated samples down to their device; returns how many no emission explains.
+
+    A device with several releases counts once, as stored: samples of a window are taken to be those stored from it.
+    """
+    surplus = 0
+    for window in books.windows:
+        account = accounts.setdefault(window.device, _Account())
+        fresh = max(0, window.samples - _stamped_in(window, account.stamps))
+        share = min(fresh, account.left)
+        account.balance.aggregated += share
+        surplus += fresh - share
+    return surplus
+
+
+def _stamped_in(window: Window, stamps: tuple[datetime, ...]) -> int:
+    return bisect_left(stamps, window.end) - bisect_left(stamps, window.start)
+
+
+def _count_totals(worn: Sequence[_Account], books: Books, twice: int) -> int:
+    """Share the totals over worn devices out among them; returns how many no emission explains."""
+    surplus = books.withheld
+    for account, share in zip(worn, _shares(worn, books.withheld), strict=True):
+        account.balance.withheld += share
+        surplus -= share
+    rest = books.open_windows
+    for account, share in zip(worn, _shares(worn, books.open_windows), strict=True):
+        account.balance.aggregated += share
+        rest -= share
+    # `twice`: open windows of a device with several releases may rest on samples that are stored as well.
+    return surplus + max(0, rest - twice)
+
+
+def _shares(accounts: Sequence[_Account], amount: int) -> list[int]:
+    """`amount` shared out in order among accounts with something left: first what no gap can explain, then the rest."""
+    shares = [0] * len(accounts)
+    for may_be_gap in (False, True):
+        for index, account in enumerate(accounts):
+            room = account.left - shares[index] - (0 if may_be_gap else account.in_gap)
+            share = max(0, min(amount, room))
+            shares[index] += share
+            amount -= share
+    return shares
+
+
+def _total(accounts: Mapping[str, _Account], surplus: int, alerts: int) -> Balance:
+    rows = [account.balance for account in accounts.values()]
+    return Balance(
+        emitted=sum(row.emitted for row in rows),
+        stored=sum(row.stored for row in rows),
+        aggregated=sum(row.aggregated for row in rows),
+        withheld=sum(row.withheld for row in rows),
+        in_gaps=sum(row.in_gaps for row in rows),
+        missing=sum(row.missing for row in rows),
+        duplicated=sum(row.duplicated for row in rows) + surplus,
+        alerts=alerts,
+        devices={device: account.balance for device, account in accounts.items()},
+    )
