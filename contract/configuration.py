@@ -68,12 +68,16 @@ class Document:
         value: object,
         at: Path = (),
         context: Mapping[str, object] | None = None,
+        neighbours: Sequence[str] = (),
     ) -> Model | None:
-        """`value`, which stands at `at`, as a `model`; None when it has faults, which are noted."""
+        """`value`, which stands at `at`, as a `model`; None when it has faults, which are noted.
+
+        `neighbours` are keys that the same table can have besides the model's; they are hints for a misspelt one.
+        """
         try:
             return model.model_validate_json(json.dumps(value, default=str), strict=True, context=context)
         except ValidationError as error:
-            self._faults.extend(faults_of(error, model, self, at))
+            self._faults.extend(faults_of(error, model, self, at, neighbours))
         except Misconfigured as error:
             self._faults.extend(error.faults)
         return None
@@ -101,7 +105,9 @@ class Document:
         return Misconfigured(*sorted(faults, key=lambda fault: (fault.file != self.file, fault.file, fault.line)))
 
 
-def faults_of(error: ValidationError, model: type[BaseModel], document: Document, at: Path = ()) -> list[Fault]:
+def faults_of(
+    error: ValidationError, model: type[BaseModel], document: Document, at: Path = (), neighbours: Sequence[str] = ()
+) -> list[Fault]:
     """Every fault in `error`, which checking the part of `document` at `at` by `model` gave."""
     faults: list[Fault] = []
     for detail in error.errors(include_url=False):
@@ -110,7 +116,10 @@ def faults_of(error: ValidationError, model: type[BaseModel], document: Document
             faults.extend(reason.faults)
             continue
         place = _written_path(detail["loc"], document.table, at)
-        cause, fix = (reason.cause, reason.fix) if isinstance(reason, Wrong) else cause_and_fix(_at(detail, at), model)
+        if isinstance(reason, Wrong):
+            cause, fix = reason.cause, reason.fix
+        else:
+            cause, fix = cause_and_fix(_at(detail, at), model, neighbours)
         faults.append(Fault(document.file, document.line(place), cause, fix))
     return faults
 
@@ -140,7 +149,7 @@ def _loaded(text: str, file: str) -> tuple[dict[str, Any], Mapping[Path, int]]: 
     except tomllib.TOMLDecodeError as error:
         raise Misconfigured(_syntax_fault(str(error), text, file)) from None
     except (ValueError, RecursionError):
-        fault = Fault(file, 0, "a number has too many digits or tables lie too deep in each other", "Simplify the file")
+        fault = Fault(file, 1, "a number has too many digits or tables lie too deep in each other", "Simplify the file")
         raise Misconfigured(fault) from None
 
 

@@ -5,7 +5,7 @@ it may be a password, an address of a wearable, a home.
 import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -30,6 +30,8 @@ _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _QUOTED = re.compile(r"'([^']*)'")
 _SHOWN_CHARACTERS = 40
 
+_LIST = "in brackets: [..., ...]; a list of tables has a heading [[{name}]] over each"
+_TABLE = "with its heading [{name}] and its keys below it"
 _TYPES: Mapping[str, tuple[str, str]] = {
     "string_type": ("text", 'between quotes: "..."'),
     "int_type": ("a whole number", "without quotes and without a decimal point"),
@@ -40,14 +42,14 @@ _TYPES: Mapping[str, tuple[str, str]] = {
     "finite_number": ("a finite number", "not nan or inf"),
     "bool_type": ("true or false", "without quotes"),
     "bool_parsing": ("true or false", "without quotes"),
-    "list_type": ("a list", "in brackets: [..., ...]"),
-    "tuple_type": ("a list", "in brackets: [..., ...]"),
-    "set_type": ("a list", "in brackets: [..., ...]"),
-    "frozen_set_type": ("a list", "in brackets: [..., ...]"),
-    "dict_type": ("a table", "[name] with keys below it, or { key = value }"),
-    "model_type": ("a table", "[name] with keys below it, or { key = value }"),
-    "model_attributes_type": ("a table", "[name] with keys below it, or { key = value }"),
-    "dataclass_type": ("a table", "[name] with keys below it, or { key = value }"),
+    "list_type": ("a list", _LIST),
+    "tuple_type": ("a list", _LIST),
+    "set_type": ("a list", _LIST),
+    "frozen_set_type": ("a list", _LIST),
+    "dict_type": ("a table", _TABLE),
+    "model_type": ("a table", _TABLE),
+    "model_attributes_type": ("a table", _TABLE),
+    "dataclass_type": ("a table", _TABLE),
     "path_type": ("the name of a file", 'between quotes: "..."'),
 }
 _LIMITS = {
@@ -65,8 +67,11 @@ _LENGTHS = {
 }
 
 
-def cause_and_fix(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
-    """What is wrong and what to do about it, for one error that validating by `model` gave."""
+def cause_and_fix(error: ErrorDetails, model: type[BaseModel], neighbours: Sequence[str] = ()) -> tuple[str, str]:
+    """What is wrong and what to do about it, for one error that validating by `model` gave.
+
+    `neighbours` are keys that may stand beside the model's own in the same table.
+    """
     kind, loc = error["type"], error["loc"]
     name = shown(loc[-1]) if loc else "the document"
     if isinstance(loc[-1] if loc else None, int):
@@ -74,12 +79,13 @@ def cause_and_fix(error: ErrorDetails, model: type[BaseModel]) -> tuple[str, str
     if kind == "missing":
         return f"{name} is missing{_inside(loc)}", _missing_fix(loc, model)
     if kind == "extra_forbidden":
-        return f"unknown key {name}{_inside(loc)}", unknown_key_fix(str(loc[-1]), known_keys(model, loc[:-1]))
+        known = [*known_keys(model, loc[:-1]), *(neighbours if len(loc) == 1 else ())]
+        return f"unknown key {name}{_inside(loc)}", unknown_key_fix(str(loc[-1]), known)
     if kind in {"enum", "literal_error"}:
         return f"{name} is none of the values it can have", _choice_fix(error)
     if kind in _TYPES:
         what, how = _TYPES[kind]
-        return f"{name} must be {what}{_in_unit(loc)}", f"Write {what} {how}"
+        return f"{name} must be {what}{_in_unit(loc)}", f"Write {what} {how.format(name=_last_name(loc) or 'name')}"
     return _limit_words(error, name)
 
 
@@ -135,7 +141,7 @@ def _missing_fix(loc: Sequence[str | int], model: type[BaseModel]) -> str:
     field: Any = next((each[key] for each in _tables(model, loc[:-1]) if key in each), None)  # pydantic's FieldInfo
     example = _written(field.examples[0]) if field is not None and field.examples else "..."
     words = f" ({field.description})" if field is not None and field.description else _in_unit(loc)
-    if field is not None and any(True for _ in _models_in(field.annotation)):
+    if field is not None and (get_origin(field.annotation) is dict or _models_in(field.annotation)):
         return f"Add a table [{key}]{words}"
     return f"Add {key} = {example}{words}"
 

@@ -28,11 +28,11 @@ def lines_of(text: str) -> Mapping[Path, int]:
 
 
 def line_at(lines: Mapping[Path, int], path: Path) -> int:
-    """The line of `path`, else of the nearest thing that holds it; 0 when only the whole document does."""
+    """The line of `path`, else of the nearest thing that holds it; 1 when that is the whole text."""
     for length in range(len(path), 0, -1):
         if path[:length] in lines:
             return lines[path[:length]]
-    return 0
+    return 1
 
 
 class _Scanner:

@@ -45,7 +45,7 @@ class Station(BaseModel):
 GOOD = 'name = "x"\nperiod_s = 1\n'
 
 CASES: list[tuple[str, int, str, str]] = [
-    ('name = "x"', 0, "'period_s' is missing", "Add period_s = ... (seconds)"),
+    ('name = "x"', 1, "'period_s' is missing", "Add period_s = ... (seconds)"),
     (GOOD + "perod_s = 2", 3, "unknown key 'perod_s'", "Did you mean 'period_s'?"),
     (GOOD + "zzz = 2", 3, "unknown key 'zzz'", "Remove it; known here: "),
     ('name = "x"\nperiod_s = 0', 2, "'period_s' must be greater than 0 (seconds)", "Write a number greater than 0"),
@@ -144,10 +144,10 @@ LINES = st.one_of(
 
 @given(st.one_of(st.text(), st.lists(LINES, max_size=8).map("\n".join)))
 def test_any_text_is_a_configuration_or_misconfigured(text: str) -> None:
-    faults: tuple[Fault, ...] = (Fault("s.toml", 0, "none", "none"),)
+    faults: tuple[Fault, ...] = (Fault("s.toml", 1, "none", "none"),)
     try:
         parse(Station, text, "s.toml")
     except Misconfigured as error:
         faults = error.faults
     assert faults
-    assert all(fault.cause and fault.fix and fault.line >= 0 for fault in faults)
+    assert all(fault.cause and fault.fix and fault.line >= 1 for fault in faults)

@@ -63,8 +63,8 @@ def test_every_kind_of_place_is_found() -> None:
 def test_a_path_that_is_not_there_gets_the_line_of_what_holds_it() -> None:
     lines = lines_of(TEXT)
     assert line_at(lines, ("device", 1, "port", "x")) == 23
-    assert line_at(lines, ("nothing",)) == 0
-    assert line_at(lines, ()) == 0
+    assert line_at(lines, ("nothing",)) == 1
+    assert line_at(lines, ()) == 1
 
 
 def test_a_file_with_carriage_returns_has_the_same_lines() -> None:
