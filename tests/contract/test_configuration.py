@@ -53,7 +53,7 @@ CASES: list[tuple[str, int, str, str]] = [
     ("name = 5\nperiod_s = 1", 1, "'name' must be text", "Write text between quotes"),
     ('name = ""\nperiod_s = 1', 1, "'name' must have at least 1 characters", "Write at least 1 characters"),
     (GOOD + "parts = 3", 3, "'parts' must be a list", "in brackets"),
-    (GOOD + "parts = [1]", 3, "item 1 of 'parts' must be a table", "[name]"),
+    (GOOD + "parts = [1]", 3, "item 1 of 'parts' must be a table", "heading [parts]"),
     (GOOD + '[[parts]]\nkind = "input"', 3, "'address' is missing in [parts]", "Add address = 4"),
     (GOOD + '[[parts]]\naddress = 1\nkind = "hodling"', 5, "'kind' is none of", 'Did you mean "holding"?'),
     (GOOD + '[[parts]]\naddress = 70000\nkind = "input"', 4, "'address' must be at most 65535", "at most 65535"),
