@@ -1,0 +1,1 @@
+"""Rules that decide alerts at the gateway: pure, from flagged samples, with bounded memory."""
