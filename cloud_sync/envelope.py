@@ -55,7 +55,7 @@ class _Header(BaseModel):
 class _Ranges(BaseModel):
     model_config = ConfigDict(extra="ignore")
     v: tuple[int, int]
-    ranges: list[tuple[_EpochText, Stream, _Sequence, _Sequence]]
+    ranges: list[tuple[_EpochText, Stream, _Sequence, _Sequence]] = []
     time: datetime
 
 
@@ -68,7 +68,7 @@ class _Hello(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the hub has committed, and the hub's time (UTC) when it said so."""
+    """What the hub has committed, and the hub's time (UTC) when it said so. Without ranges it answers a hello."""
 
     ranges: tuple[Range, ...]
     time: datetime

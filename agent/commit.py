@@ -1,0 +1,123 @@
+"""Group commit: what arrives during the linger, or during the last commit, is made durable together."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from agent.outbox import Channel, Group, Outbox
+from contract.errors import StoreFull
+from contract.record import Record, Stream, records_in
+
+RETRY_S = 1.0
+MAX_PENDING_RECORDS = 100_000
+"""What may wait in memory while the disk takes nothing: about 20 MB."""
+
+log = logging.getLogger(__name__)
+
+
+class Ticket:
+    """What accepting a sample gives: `durable` returns once the sample survives a power cut."""
+
+    def __init__(self, written: "asyncio.Future[None]") -> None:
+        self._written = written
+
+    async def durable(self) -> None:
+        """Wait for the commit that holds the sample; StoreFull when it was not taken."""
+        await asyncio.shield(self._written)
+
+
+class Committer:
+    """Collects records into the next group and writes it."""
+
+    def __init__(self, outbox: Outbox, linger_s: float, now: Callable[[], datetime]) -> None:
+        self._outbox = outbox
+        self._linger_s = linger_s
+        self._now = now
+        self._snapshots: list[Callable[[Group], None]] = []
+        self._group = Group(now())
+        self._pending = 0
+        self._written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._changed = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._writing = asyncio.Lock()
+        self._is_failing = False
+
+    def before_write(self, snapshot: Callable[[Group], None]) -> None:
+        """Let `snapshot` add marks and states to each group when it is closed."""
+        self._snapshots.append(snapshot)
+
+    @property
+    def is_full(self) -> bool:
+        """True while nothing more can be taken, because the disk takes nothing."""
+        return self._pending >= MAX_PENDING_RECORDS
+
+    def add(self, stream: Stream, channel: Channel | None, record: Record) -> None:
+        """Put a record into the next group; an alert does not wait for the linger."""
+        self._group.records.setdefault((stream, channel), []).append(record)
+        self._pending += records_in(record)
+        self._changed.set()
+        if stream is Stream.ALERT:
+            self._urgent.set()
+
+    def count_sample(self, channel: Channel | None) -> None:
+        """One more sample lies in the data records of `channel`."""
+        key = (Stream.DATA, channel)
+        self._group.samples[key] = self._group.samples.get(key, 0) + 1
+
+    def withhold(self, samples: int) -> None:
+        """Samples that will never be sent."""
+        self._group.withheld += samples
+        self._changed.set()
+
+    def touch(self) -> None:
+        """Something that only the snapshot holds has changed."""
+        self._changed.set()
+
+    def ticket(self) -> Ticket:
+        """The ticket of the group that is being filled."""
+        return Ticket(self._written)
+
+    async def run(self) -> None:
+        """Commit group after group, without end."""
+        while True:
+            await self._changed.wait()
+            try:
+                async with asyncio.timeout(self._linger_s):
+                    await self._urgent.wait()
+            except TimeoutError:
+                pass
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what was taken so far; returns when it is durable. While the disk is full it is tried again."""
+        async with self._writing:
+            group, written = self._close()
+            while not await self._try(group):  # noqa: ASYNC110 - a disk sends no event when it has room again
+                await asyncio.sleep(RETRY_S)
+            if not written.done():
+                written.set_result(None)
+
+    def _close(self) -> tuple[Group, "asyncio.Future[None]"]:
+        group, written = self._group, self._written
+        self._group, self._pending = Group(self._now()), 0
+        self._written = asyncio.get_running_loop().create_future()
+        self._changed.clear()
+        self._urgent.clear()
+        group.at = self._now()
+        for snapshot in self._snapshots:
+            snapshot(group)
+        return group, written
+
+    async def _try(self, group: Group) -> bool:
+        try:
+            await self._outbox.commit(group)
+        except StoreFull as error:
+            if not self._is_failing:
+                log.error("outbox: the disk takes nothing (%s); readings wait in memory, free some space", error)
+            self._is_failing = True
+            return False
+        if self._is_failing:
+            log.info("outbox: the disk takes data again")
+        self._is_failing = False
+        return True

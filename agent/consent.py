@@ -1,0 +1,135 @@
+"""What residents agreed to at this gateway: versioned changes, judged by version and never by clock; default off."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from agent.store import Connection, Database
+from cloud_sync.blob import from_ms, to_ms
+from contract.consent import HEALTH_RULES_RUN_FOR, PURPOSES, Consent, Form, Purpose
+from contract.errors import Refused
+from contract.ids import PersonId
+
+MIGRATIONS = (
+    """
+    CREATE TABLE consent (
+        person TEXT NOT NULL, purpose TEXT NOT NULL, version INTEGER NOT NULL, made_on INTEGER NOT NULL,
+        is_on INTEGER NOT NULL, at_ms INTEGER NOT NULL, actor TEXT NOT NULL,
+        PRIMARY KEY (person, purpose, version)
+    ) WITHOUT ROWID
+    """,
+)
+
+_Key = tuple[PersonId, Purpose]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A wish to switch one purpose. `made_on` is the version that was seen; None means the latest."""
+
+    person: PersonId
+    purpose: Purpose
+    on: bool
+    made_on: int | None
+    at: datetime
+    actor: str
+
+
+def decide(latest: Consent | None, change: Change) -> Consent:
+    """The next version. Made on the latest, the change wins either way; made on an older one, the purpose goes off.
+
+    Two changes made on one version thus leave the purpose off, whatever they asked for, and the resident is asked.
+    """
+    version = latest.version if latest else 0
+    made_on = version if change.made_on is None else change.made_on
+    if made_on > version:
+        raise Refused(f"the change was made on version {made_on}, which does not exist; the latest is {version}")
+    is_on = change.on and made_on == version
+    return Consent(change.person, change.purpose, is_on, version + 1, made_on, change.at, change.actor)
+
+
+class ConsentBook:
+    """The history of every purpose of every person of this gateway, the latest versions in memory."""
+
+    def __init__(self, database: Database, persons: Iterable[PersonId]) -> None:
+        self._database = database
+        self._persons = frozenset(persons)
+        self._latest: dict[_Key, Consent] = {}
+        self._on: dict[PersonId, frozenset[Purpose]] = {}
+
+    async def load(self) -> None:
+        """Read the latest versions; before this everything is off."""
+        for consent in await self._database.read(_select_latest):
+            self._remember(consent)
+
+    async def change(self, change: Change) -> Consent:
+        """Make the next version durable, then let it act. Refused for a person this gateway does not have."""
+        if change.person not in self._persons:
+            raise Refused("no such person at this gateway; see [[person]] in gateway.toml")
+        consent = await self._database.write(lambda connection: _append(connection, change))
+        self._remember(consent)
+        return consent
+
+    def on(self, person: PersonId) -> frozenset[Purpose]:
+        """The purposes that are on."""
+        return self._on.get(person, frozenset())
+
+    def latest(self) -> Mapping[_Key, Consent]:
+        """The latest version of everything that was ever changed."""
+        return self._latest
+
+    def persons(self) -> frozenset[PersonId]:
+        """Everybody of this gateway."""
+        return self._persons
+
+    def may_keep(self, person: PersonId) -> bool:
+        """True while some purpose lets measurements leave: only then may they wait on this gateway's disk."""
+        return bool(self.may_leave(person))
+
+    def may_leave(self, person: PersonId) -> tuple[Purpose, ...]:
+        """The purposes under which measurements of `person` leave, in the order of the purposes' table."""
+        on = self.on(person)
+        return tuple(p for p, rule in PURPOSES.items() if p in on and rule.measurements and rule.form is not Form.LOCAL)
+
+    def hears_of_alerts(self, person: PersonId) -> tuple[Purpose, ...]:
+        """The purposes under which alerts about `person` leave."""
+        on = self.on(person)
+        return tuple(p for p, rule in PURPOSES.items() if p in on and rule.alerts and rule.form is not Form.LOCAL)
+
+    def runs_health_rules(self, person: PersonId) -> bool:
+        """True while somebody, if only the resident, is to hear of a health alert."""
+        return not HEALTH_RULES_RUN_FOR.isdisjoint(self.on(person))
+
+    def _remember(self, consent: Consent) -> None:
+        self._latest[consent.person, consent.purpose] = consent
+        others = self.on(consent.person) - {consent.purpose}
+        self._on[consent.person] = others | {consent.purpose} if consent.on else others
+
+
+_COLUMNS = "person, purpose, is_on, version, made_on, at_ms, actor"
+
+
+def _select_latest(connection: Connection) -> list[Consent]:
+    rows = connection.execute(f"SELECT {_COLUMNS}, max(version) FROM consent GROUP BY person, purpose")  # noqa: S608 - constant columns
+    return [_consent(row) for row in rows]
+
+
+def _append(connection: Connection, change: Change) -> Consent:
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM consent WHERE person = ? AND purpose = ? ORDER BY version DESC LIMIT 1",  # noqa: S608 - constant columns
+        (change.person, change.purpose),
+    ).fetchone()
+    consent = decide(_consent(row) if row else None, change)
+    connection.execute(
+        "INSERT INTO consent (person, purpose, version, made_on, is_on, at_ms, actor) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(consent.person, consent.purpose, consent.version, consent.made_on),
+            *(consent.on, to_ms(consent.at), consent.actor),
+        ),
+    )
+    return consent
+
+
+def _consent(row: tuple[str, str, int, int, int, int, str]) -> Consent:
+    person, purpose, is_on, version, made_on, at_ms, actor = row[:7]
+    return Consent(PersonId(person), Purpose(purpose), bool(is_on), version, made_on, from_ms(at_ms), actor)

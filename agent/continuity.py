@@ -1,0 +1,66 @@
+"""Which device was interrupted since when, and the gaps that follow from it. Pure.
+
+A gap is declared when the device speaks again (from its last sample to its first one), and while it stays silent after
+GAP_AFTER_S and then each time the silence has doubled, so that nobody has to wait for a device that never comes back.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from contract.ids import DeviceId
+from contract.record import GapReason
+
+GAP_AFTER_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """Nothing of `device` between `start` and `end`."""
+
+    device: DeviceId
+    start: datetime
+    end: datetime
+    reason: GapReason
+
+
+@dataclass(slots=True)
+class _Silence:
+    reason: GapReason
+    declared_until: datetime
+    declare_at: datetime
+
+
+class Continuity:
+    """The last sample of each device, and who is silent for a reason."""
+
+    def __init__(self, last: Mapping[DeviceId, datetime], started_at: datetime) -> None:
+        self._last = dict(last)
+        wait = timedelta(seconds=GAP_AFTER_S)
+        self._silent = {d: _Silence(GapReason.RESTART, at, started_at + wait) for d, at in last.items()}
+
+    def last(self) -> Mapping[DeviceId, datetime]:
+        """When each device last gave a sample."""
+        return self._last
+
+    def interrupt(self, device: DeviceId, reason: GapReason, at: datetime) -> None:
+        """The device is lost, or cannot be taken; without a first sample there is nothing to interrupt."""
+        last = self._last.get(device)
+        if last is not None and device not in self._silent:
+            self._silent[device] = _Silence(reason, last, at + timedelta(seconds=GAP_AFTER_S))
+
+    def heard(self, device: DeviceId, at: datetime) -> Interruption | None:
+        """The device gave a sample at `at`; the gap that ends with it, if there is one."""
+        silence = self._silent.pop(device, None)
+        self._last[device] = at
+        if silence is None or at <= silence.declared_until:
+            return None
+        return Interruption(device, silence.declared_until, at, silence.reason)
+
+    def overdue(self, at: datetime) -> Iterator[Interruption]:
+        """Gaps of devices that are silent for long, up to `at`."""
+        for device, silence in self._silent.items():
+            if at >= silence.declare_at:
+                yield Interruption(device, silence.declared_until, at, silence.reason)
+                elapsed = at - silence.declared_until
+                silence.declared_until, silence.declare_at = at, at + max(elapsed, timedelta(seconds=GAP_AFTER_S))

@@ -1,0 +1,197 @@
+"""The composition root of the gateway process: settings -> objects -> one TaskGroup. Time and chance are made here."""
+
+import asyncio
+import fcntl
+import logging
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from pathlib import Path
+from random import Random
+from typing import Any, TextIO
+
+from agent import consent, outbox_schema
+from agent.actuators import Actuators, Led
+from agent.alarms import Alarms
+from agent.clock import Clock
+from agent.commit import Committer
+from agent.consent import Change, ConsentBook
+from agent.continuity import Continuity
+from agent.control import SOCKET_NAME, ConsentSet, Control
+from agent.outbox import Outbox
+from agent.personal import PersonalRelease
+from agent.pipeline import Pipeline, Source
+from agent.pseudonym_book import PseudonymBook
+from agent.rules.base import Rule
+from agent.rules.registry import RULES
+from agent.seal import KeyFolder
+from agent.settings import DeviceSettings, Settings
+from agent.status import HubState, Status
+from agent.store import Database
+from agent.supervisor import DeviceHealth, DeviceTask
+from agent.watchers import Watchers
+from cloud_sync.backoff import Backoff
+from cloud_sync.envelope import Hello
+from cloud_sync.link import HubLink
+from cloud_sync.session import Broker
+from contract.device import LinkState
+from contract.errors import Refused, StoreFull
+from contract.ids import AlertId, DeviceId, Epoch, PersonId
+from drivers import registry
+
+TICK_S = 1.0
+STOP_LIMIT_S = 5.0
+DEVICE_BACKOFF = Backoff(first_s=0.5, limit_s=60.0)
+HUB_BACKOFF = Backoff(first_s=0.5, limit_s=30.0)
+
+log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def locked(state: Path) -> AsyncIterator[None]:
+    """The state folder for this process alone; Refused when another agent holds it, StoreFull when it cannot be had."""
+    lock: TextIO | None = None
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (state / "lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise Refused(f"another kanmon-agent runs on {state}; stop it or name another --state") from error
+    except OSError as error:
+        raise StoreFull(f"state folder {state} cannot be written: {error.strerror}") from error
+    try:
+        yield
+    finally:
+        lock.close()
+
+
+async def run(settings: Settings, state: Path) -> None:
+    """Run the gateway until cancelled; what was taken by then is durable when this returns."""
+    clock, keys = Clock(), KeyFolder(state / "keys")
+    epoch = Epoch(secrets.token_hex(8))
+    async with (
+        locked(state),
+        Database(state / "consent.db", consent.MIGRATIONS) as consent_file,
+        Database(state / "outbox.db", outbox_schema.MIGRATIONS) as outbox_file,
+    ):
+        consents = ConsentBook(consent_file, settings.persons)
+        await consents.load()
+        outbox = Outbox(outbox_file, keys, epoch, settings.outbox.batch_records)
+        resumed = await outbox.open(clock.now())
+        await _finish_withdrawals(consents, outbox)
+        pseudonyms = PseudonymBook(keys, settings.persons)
+        await pseudonyms.prepare(clock.now())
+
+        committer = Committer(outbox, settings.outbox.linger_s, clock.now)
+        personal = PersonalRelease(consents, pseudonyms, committer)
+        kept = {channel: s for channel, s in resumed.states.items() if channel[1] in consents.on(channel[0])}
+        alarms = Alarms(_rules(settings))
+        alarms.resume(resumed.alarms)
+        last = {**resumed.things, **personal.resume(kept)}
+        known = {device.id for device in settings.devices}
+        continuity = Continuity({d: at for d, at in last.items() if d in known}, clock.now())
+        actuators = Actuators(Led(a.id, a.path, frozenset(a.rules)) for a in settings.actuators)
+        watchers = Watchers()
+        sources = [Source(device.id, device.person, device.service_hours) for device in settings.devices]
+        pipeline = Pipeline(sources, consents, personal, committer, continuity, alarms, actuators, watchers.tell)
+        committer.before_write(pipeline.snapshot)
+        for record in alarms.active():
+            actuators.act(record.alert)
+
+        hub, tasks = HubState(clock), [_task(device, pipeline, clock) for device in settings.devices]
+        status = Status(settings, epoch, clock.now(), hub, outbox, personal, alarms, [t.health for t in tasks])
+        control = _control(status, watchers, consents, pipeline, outbox, clock)
+        link = HubLink(
+            _brokers(settings), outbox, Hello(version("kanmon"), epoch), settings.outbox.batch_records, HUB_BACKOFF, hub
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(committer.run(), name="commit")
+                group.create_task(actuators.run(), name="actuators")
+                group.create_task(_tick(pseudonyms, pipeline, clock), name="tick")
+                group.create_task(link.run(_random()), name="hub")
+                group.create_task(control.serve(state / SOCKET_NAME), name="control")
+                for task in tasks:
+                    group.create_task(task.run(_random()), name=f"device-{task.health.device}")
+        finally:
+            await _flush(committer)
+
+
+async def _finish_withdrawals(consents: ConsentBook, outbox: Outbox) -> None:
+    """A crash may have come between a withdrawal and the forgetting of what waited."""
+    for person, purpose in outbox.channels():
+        if purpose not in consents.on(person):
+            await outbox.forget(person, purpose)
+
+
+async def _flush(committer: Committer) -> None:
+    try:
+        async with asyncio.timeout(STOP_LIMIT_S):
+            await committer.flush()
+    except TimeoutError:
+        log.exception("outbox: stopped while the disk takes nothing; what waited in memory will be declared as a gap")
+
+
+def _random() -> Random:
+    return Random(secrets.randbits(64))  # noqa: S311 - spreads retries, guards nothing
+
+
+async def _tick(pseudonyms: PseudonymBook, pipeline: Pipeline, clock: Clock) -> None:
+    while True:
+        await asyncio.sleep(TICK_S)
+        await pseudonyms.prepare(clock.now())
+        pipeline.tick(clock.now())
+
+
+def _rules(settings: Settings) -> Mapping[DeviceId, Mapping[str, Rule]]:
+    """Each configured rule over each device it is about, named "<kind>:<device>:<number>"."""
+    rules: dict[DeviceId, dict[str, Rule]] = {}
+    for number, rule in enumerate(settings.rules):
+        for device in settings.devices:
+            if _is_about(rule.config, device):
+                built = RULES[rule.kind].build(rule.config, lambda: AlertId(secrets.token_hex(16)))
+                rules.setdefault(device.id, {})[f"{rule.kind}:{device.id}:{number}"] = built
+    return rules
+
+
+def _is_about(config: object, device: DeviceSettings) -> bool:
+    """A rule names its device, or a person, or (naming neither) is about every worn device."""
+    named = getattr(config, "device", None)
+    if named is not None:
+        return bool(named == device.id)
+    return device.person is not None and getattr(config, "person", None) in (None, device.person)
+
+
+def _task(device: DeviceSettings, pipeline: Pipeline, clock: Clock) -> DeviceTask:
+    module = registry.load(device.kind)
+    health = DeviceHealth(device.id, device.kind, LinkState.CONNECTING, clock.now())
+    return DeviceTask(
+        health, lambda context: module.open(device.config, context), pipeline, clock.stamp, DEVICE_BACKOFF
+    )
+
+
+def _brokers(settings: Settings) -> tuple[Broker, ...]:
+    password = settings.hub.password_file.read_text().strip()
+    return tuple(Broker(url, settings.gateway.id, password) for url in settings.hub.urls)
+
+
+def _control(
+    status: Status, watchers: Watchers, consents: ConsentBook, pipeline: Pipeline, outbox: Outbox, clock: Clock
+) -> Control:
+    async def consent_set(request: dict[str, Any]) -> Mapping[str, object]:
+        wish = ConsentSet.model_validate(request)
+        change = Change(PersonId(wish.person), wish.purpose, wish.on, wish.made_on, clock.now(), wish.actor)
+        made = await pipeline.change_consent(change, outbox)
+        return {"on": made.on, "version": made.version, "at": made.at.isoformat()}
+
+    async def consent_list(_: dict[str, Any]) -> Mapping[str, object]:
+        return {
+            "consents": [
+                {"person": c.person, "purpose": c.purpose, "on": c.on, "version": c.version, "at": c.at.isoformat()}
+                for c in consents.latest().values()
+            ]
+        }
+
+    calls = {"status": status.answer, "consent.set": consent_set, "consent.list": consent_list}
+    return Control(calls, {"watch": watchers.stream})

@@ -1,0 +1,301 @@
+"""The outbox: what waits for the hub's receipt, in SQLite. Only a receipt, or a withdrawal, takes anything out of it.
+
+A group is written in one transaction: records, the marks from which gaps follow after a crash, open windows and alarm
+states. Personal records lie in blobs of one person and one purpose, sealed with that channel's key.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from agent.outbox_schema import MAX_EPOCH_NUMBER, MAX_SEQUENCE, row_id, span, split
+from agent.seal import KeyFolder, seal, unseal
+from agent.store import Connection, Database
+from cloud_sync.blob import encode, from_ms, in_blob_order, to_ms
+from cloud_sync.envelope import Part
+from cloud_sync.uplink import Entry
+from contract.consent import Purpose
+from contract.errors import KanmonError, StoreFull, Tampered
+from contract.ids import DeviceId, Epoch, PersonId
+from contract.record import Range, Record, Stream, records_in
+
+ALARM_KEY = "alarms"
+MAX_DOWNTIMES = 1000
+DOWNTIME_MARGIN_MS = 1000
+"""What was handed to this gateway less than this before its last commit may still have been in a kernel's buffer."""
+
+Channel = tuple[PersonId, Purpose]
+
+
+@dataclass(slots=True)
+class Group:
+    """What one commit writes. `channel` None: things. `samples` counts polls, frames and notifications."""
+
+    at: datetime
+    records: dict[tuple[Stream, Channel | None], list[Record]] = field(default_factory=dict)
+    samples: dict[tuple[Stream, Channel | None], int] = field(default_factory=dict)
+    states: dict[Channel, Mapping[str, object]] = field(default_factory=dict)
+    alarms: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    things: dict[DeviceId, datetime] = field(default_factory=dict)
+    withheld: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What an earlier run left behind."""
+
+    things: Mapping[DeviceId, datetime]
+    states: Mapping[Channel, Mapping[str, object]]
+    alarms: Mapping[str, Mapping[str, object]]
+
+
+class Outbox:
+    """The store of one run of the agent, under one epoch; rows of earlier runs keep theirs."""
+
+    def __init__(self, database: Database, keys: KeyFolder, epoch: Epoch, batch_records: int) -> None:
+        self._database = database
+        self._keys = keys
+        self._epoch = epoch
+        self._batch_records = batch_records
+        self._epochs: dict[int, Epoch] = {}
+        self._numbers: dict[Epoch, int] = {}
+        self._channels: dict[int, Channel] = {}
+        self._next = dict.fromkeys(Stream, 1)
+        self.waiting = dict.fromkeys(Stream, 0)
+        self.withheld = 0
+        self.downtime: list[tuple[datetime, datetime]] = []
+        self._added = {stream: asyncio.Event() for stream in Stream}
+
+    async def open(self, at: datetime) -> Resumed:
+        """Read what is left, note how long this gateway was dead, and begin the epoch."""
+        return await self._database.write(lambda connection: self._begin(connection, at))
+
+    async def commit(self, group: Group) -> None:
+        """Write the group in one transaction; when this returns it survives a power cut. StoreFull: none of it did."""
+        firsts = dict(self._next)
+        try:
+            added = await self._database.write(lambda connection: self._write(connection, group))
+        except KanmonError:
+            self._next = firsts
+            raise
+        self.withheld += group.withheld
+        for stream, count in added.items():
+            self.waiting[stream] += count
+            if count:
+                self._added[stream].set()
+
+    async def added(self, stream: Stream) -> None:
+        """Return once something was committed to the stream since the last call."""
+        await self._added[stream].wait()
+        self._added[stream].clear()
+
+    async def peek(self, stream: Stream, after: int, limit: int) -> tuple[Entry, ...]:
+        """At most `limit` entries of a stream with an id above `after`, oldest first, personal ones opened."""
+        low, high = span(stream)
+        return await self._database.read(
+            lambda connection: self._entries(
+                connection.execute(
+                    "SELECT id, last, channel, blob FROM entry WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
+                    (max(after, low), high, limit),
+                )
+            )
+        )
+
+    async def again(self, ids: Sequence[int]) -> tuple[Entry, ...]:
+        """The entries of `ids` that still wait, as they are now."""
+        marks = ",".join("?" * len(ids))
+        return await self._database.read(
+            lambda connection: self._entries(
+                connection.execute(
+                    f"SELECT id, last, channel, blob FROM entry WHERE id IN ({marks}) ORDER BY id",  # noqa: S608 - marks only
+                    list(ids),
+                )
+            )
+        )
+
+    async def remove(self, ranges: Iterable[Range]) -> None:
+        """Take out what the hub's receipt names; ranges this outbox does not hold are no fault."""
+        bounds = [
+            (
+                row_id(r.stream, self._numbers[r.epoch], r.first),
+                r.last,
+                row_id(r.stream, self._numbers[r.epoch], r.last),
+            )
+            for r in ranges
+            if r.epoch in self._numbers and r.last <= MAX_SEQUENCE
+        ]
+        gone = await self._database.write(lambda connection: _delete(connection, bounds))
+        for stream, count in gone.items():
+            self.waiting[stream] -= count
+
+    def channels(self) -> frozenset[Channel]:
+        """Every person and purpose that ever had something to send."""
+        return frozenset(self._channels.values())
+
+    async def forget(self, person: PersonId, purpose: Purpose) -> int:
+        """Destroy what waits unsent for a purpose; tombstones keep its numbers. Returns how many samples it was.
+
+        The key goes first: cut anywhere after that, the rest is unreadable and is sent as tombstones.
+        """
+        samples = await self._database.write(lambda connection: self._forget(connection, person, purpose))
+        self.withheld += samples
+        return samples
+
+    def _begin(self, connection: Connection, at: datetime) -> Resumed:
+        connection.execute(
+            "DELETE FROM epoch WHERE no NOT IN (SELECT DISTINCT id >> 40 & ? FROM entry)", (MAX_EPOCH_NUMBER,)
+        )
+        number = connection.execute("INSERT INTO epoch (epoch) VALUES (?) RETURNING no", (self._epoch,)).fetchone()[0]
+        if number > MAX_EPOCH_NUMBER:
+            raise StoreFull("the outbox has seen more restarts than its row ids can hold; move the file away")
+        self._epochs = {no: Epoch(epoch) for no, epoch in connection.execute("SELECT no, epoch FROM epoch")}
+        self._numbers = {epoch: no for no, epoch in self._epochs.items()}
+        for stream in Stream:
+            self.waiting[stream] = connection.execute(
+                "SELECT coalesce(sum(last - (id & ?) + 1), 0) FROM entry WHERE id BETWEEN ? AND ?",
+                (MAX_SEQUENCE, *span(stream)),
+            ).fetchone()[0]
+        alive_ms, self.withheld, things = connection.execute("SELECT alive_ms, withheld, things FROM mark").fetchone()
+        if alive_ms:
+            connection.execute("INSERT INTO downtime VALUES (?, ?)", (alive_ms - DOWNTIME_MARGIN_MS, to_ms(at)))
+            connection.execute(
+                "DELETE FROM downtime WHERE rowid <= (SELECT max(rowid) FROM downtime) - ?", (MAX_DOWNTIMES,)
+            )
+        spans = connection.execute("SELECT start_ms, end_ms FROM downtime")
+        self.downtime = [(from_ms(start), from_ms(end)) for start, end in spans]
+        last = {DeviceId(device): from_ms(at_ms) for device, at_ms in json.loads(things).items()}
+        return Resumed(last, self._load_states(connection), self._load_alarms(connection))
+
+    def _load_states(self, connection: Connection) -> dict[Channel, Mapping[str, object]]:
+        states: dict[Channel, Mapping[str, object]] = {}
+        for id_, person, purpose, sealed in connection.execute("SELECT id, person, purpose, state FROM channel"):
+            channel = PersonId(person), Purpose(purpose)
+            self._channels[id_] = channel
+            if sealed is not None and (plain := self._open(id_, sealed, f"state/{id_}")):
+                states[channel] = json.loads(plain)
+        return states
+
+    def _load_alarms(self, connection: Connection) -> dict[str, Mapping[str, object]]:
+        key = self._keys.key(ALARM_KEY)
+        alarms: dict[str, Mapping[str, object]] = {}
+        for rule, sealed in connection.execute("SELECT rule, state FROM alarm"):
+            try:
+                alarms[rule] = json.loads(unseal(key, sealed, f"alarm/{rule}"))
+            except Tampered:
+                continue  # an alarm that does not open starts anew: it may ring twice, it is never silent
+        return alarms
+
+    def _write(self, connection: Connection, group: Group) -> dict[Stream, int]:
+        added = dict.fromkeys(Stream, 0)
+        rows: list[tuple[int, int, int, int | None, bytes]] = []
+        for (stream, channel), records in group.records.items():
+            samples = group.samples.get((stream, channel), 0)
+            for chunk in _chunks(in_blob_order(records), self._batch_records):
+                rows.append(self._row(connection, stream, channel, chunk, samples))
+                added[stream] += rows[-1][1] - split(rows[-1][0])[2] + 1
+                samples = 0  # told once, with the group's first blob
+        connection.executemany("INSERT INTO entry VALUES (?, ?, ?, ?, ?)", rows)
+        for channel, state in group.states.items():
+            id_ = self._channel_id(connection, channel)
+            sealed = seal(self._keys.key(_key_name(id_)), json.dumps(state).encode(), f"state/{id_}")
+            connection.execute("UPDATE channel SET state = ? WHERE id = ?", (sealed, id_))
+        for rule, state in group.alarms.items():
+            sealed = seal(self._keys.key(ALARM_KEY), json.dumps(state).encode(), f"alarm/{rule}")
+            connection.execute(
+                "INSERT INTO alarm VALUES (?, ?) ON CONFLICT DO UPDATE SET state = excluded.state", (rule, sealed)
+            )
+        things = json.dumps({device: to_ms(at) for device, at in group.things.items()})
+        connection.execute(
+            "UPDATE mark SET alive_ms = ?, withheld = withheld + ?, things = ?",
+            (to_ms(group.at), group.withheld, things),
+        )
+        return added
+
+    def _row(
+        self, connection: Connection, stream: Stream, channel: Channel | None, records: Sequence[Record], samples: int
+    ) -> tuple[int, int, int, int | None, bytes]:
+        first = self._next[stream]
+        last = first + sum(map(records_in, records)) - 1
+        self._next[stream] = last + 1
+        id_ = row_id(stream, self._numbers[self._epoch], first)
+        blob = encode(records)
+        if channel is None:
+            return id_, last, samples, None, blob
+        channel_id = self._channel_id(connection, channel)
+        return id_, last, samples, channel_id, seal(self._keys.key(_key_name(channel_id)), blob, f"entry/{id_}")
+
+    def _channel_id(self, connection: Connection, channel: Channel) -> int:
+        row = connection.execute("SELECT id FROM channel WHERE person = ? AND purpose = ?", channel).fetchone()
+        if row is None:
+            insert = "INSERT INTO channel (person, purpose) VALUES (?, ?) RETURNING id"
+            row = connection.execute(insert, channel).fetchone()
+        self._channels[row[0]] = channel
+        return int(row[0])
+
+    def _entries(self, rows: Iterable[tuple[int, int, int | None, bytes]]) -> tuple[Entry, ...]:
+        entries = []
+        for id_, last, channel_id, blob in rows:
+            stream, number, first = split(id_)
+            range_ = Range(self._epochs[number], stream, first, last)
+            if channel_id is None:
+                entries.append(Entry(id_, Part(range_, None, blob)))
+                continue
+            plain = self._open(channel_id, blob, f"entry/{id_}") if blob else b""
+            entries.append(Entry(id_, Part(range_, self._channels[channel_id][1], plain)))
+        return tuple(entries)
+
+    def _open(self, channel_id: int, sealed: bytes, place: str) -> bytes:
+        """The plain bytes, or none when the key they were sealed with is gone: withdrawn in the middle of a cut."""
+        name = _key_name(channel_id)
+        if not self._keys.has(name):
+            return b""
+        try:
+            return unseal(self._keys.key(name), sealed, place)
+        except Tampered:
+            return b""
+
+    def _forget(self, connection: Connection, person: PersonId, purpose: Purpose) -> int:
+        row = connection.execute(
+            "SELECT id FROM channel WHERE person = ? AND purpose = ?", (person, purpose)
+        ).fetchone()
+        if row is None:
+            return 0
+        self._keys.destroy(_key_name(row[0]))
+        samples = connection.execute(
+            "SELECT coalesce(sum(samples), 0) FROM entry WHERE channel = ? AND length(blob) > 0", row
+        ).fetchone()[0]
+        connection.execute("UPDATE entry SET blob = x'' WHERE channel = ?", row)
+        connection.execute("UPDATE channel SET state = NULL WHERE id = ?", row)
+        connection.execute("UPDATE mark SET withheld = withheld + ?", (samples,))
+        return int(samples)
+
+
+def _delete(connection: Connection, bounds: Iterable[tuple[int, int, int]]) -> dict[Stream, int]:
+    """How many records each stream lost."""
+    gone = dict.fromkeys(Stream, 0)
+    for low, last, high in bounds:
+        counts = connection.execute(
+            "DELETE FROM entry WHERE id BETWEEN ? AND ? AND last <= ? RETURNING last - (id & ?) + 1",
+            (low, high, last, MAX_SEQUENCE),
+        )
+        gone[split(low)[0]] += sum(count for (count,) in counts)
+    return gone
+
+
+def _key_name(channel_id: int) -> str:
+    return f"channel-{channel_id}"
+
+
+def _chunks(records: Sequence[Record], limit: int) -> Iterable[Sequence[Record]]:
+    """`records` cut so that each piece takes about `limit` numbers, one record at least."""
+    start, count = 0, 0
+    for index, record in enumerate(records):
+        size = records_in(record)
+        if count and count + size > limit:
+            yield records[start:index]
+            start, count = index, 0
+        count += size
+    if count:
+        yield records[start:]

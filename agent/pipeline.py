@@ -1,0 +1,123 @@
+"""One sample from wire to outbox: quality, rules, actuators, consent, release, group commit. It never waits."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from agent.actuators import Actuators
+from agent.alarms import Alarms
+from agent.anonymise import ServiceHours, release_thing
+from agent.commit import Committer, Ticket
+from agent.consent import Change, ConsentBook
+from agent.continuity import Continuity, Interruption
+from agent.outbox import Group, Outbox
+from agent.personal import PersonalRelease
+from agent.quality import judge
+from contract.alert import Alert
+from contract.consent import Consent
+from contract.device import LinkState
+from contract.errors import StoreFull
+from contract.ids import DeviceId, PersonId
+from contract.record import AlertRecord, Gap, GapReason, Stream
+from contract.sample import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A device as the pipeline knows it: who wears it, and a vehicle's service hours."""
+
+    device: DeviceId
+    person: PersonId | None
+    hours: ServiceHours | None
+
+
+class Pipeline:
+    """The straight line of a sample. Everything is handed in; `watch` sees each judged sample and each alert."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        consents: ConsentBook,
+        personal: PersonalRelease,
+        committer: Committer,
+        continuity: Continuity,
+        alarms: Alarms,
+        actuators: Actuators,
+        watch: Callable[[Sample | Alert], None],
+    ) -> None:
+        self._sources = {source.device: source for source in sources}
+        self._consents = consents
+        self._personal = personal
+        self._committer = committer
+        self._continuity = continuity
+        self._alarms = alarms
+        self._actuators = actuators
+        self._watch = watch
+
+    def accept(self, sample: Sample) -> Ticket:
+        """Take one sample. StoreFull when memory and disk are full: the loss is declared as a gap when it ends."""
+        source = self._sources[sample.device]
+        judged = judge(sample)
+        self._watch(judged)
+        if source.person is None or self._consents.runs_health_rules(source.person):
+            for alert in self._alarms.evaluate(judged):
+                self._tell(source, alert)
+        if self._committer.is_full:
+            self._continuity.interrupt(sample.device, GapReason.STORE_FULL, sample.stamp.at)
+            raise StoreFull("the disk takes nothing and memory is full")
+        if gap := self._continuity.heard(sample.device, sample.stamp.at):
+            self._declare(source, gap)
+        if source.person is not None:
+            self._personal.accept(source.person, judged)
+        else:
+            self._release_thing(source, judged)
+        return self._committer.ticket()
+
+    def link(self, device: DeviceId, state: LinkState, at: datetime) -> None:
+        """The device's link changed: what follows a loss is a gap until the next sample."""
+        if state is LinkState.LOST:
+            self._continuity.interrupt(device, GapReason.UNREACHABLE, at)
+
+    def tick(self, at: datetime) -> None:
+        """What time alone brings about: windows that end, gaps of devices that stay silent."""
+        self._personal.tick(at)
+        for gap in self._continuity.overdue(at):
+            self._declare(self._sources[gap.device], gap)
+
+    async def change_consent(self, change: Change, outbox: Outbox) -> Consent:
+        """Make a change durable and let it act at once; a withdrawal leaves nothing of the purpose behind."""
+        consent = await self._consents.change(change)
+        if not consent.on:
+            self._personal.withdraw(change.person, change.purpose)
+            await self._committer.flush()
+            await outbox.forget(change.person, change.purpose)
+        return consent
+
+    def snapshot(self, group: Group) -> None:
+        """Add to a group what a restart needs: marks of things, states of channels and alarms."""
+        self._personal.snapshot(group)
+        self._alarms.snapshot(group)
+        last = self._continuity.last()
+        group.things = {d: at for d, at in last.items() if d in self._sources and self._sources[d].person is None}
+
+    def _tell(self, source: Source, alert: Alert) -> None:
+        self._actuators.act(alert)
+        self._watch(alert)
+        if source.person is not None:
+            self._personal.alert(source.person, alert)
+        else:
+            self._committer.add(Stream.ALERT, None, AlertRecord(source.device, alert))
+
+    def _release_thing(self, source: Source, judged: Sample) -> None:
+        record = release_thing(judged, source.hours)
+        if record.members:
+            self._committer.add(Stream.DATA, None, record)
+            self._committer.count_sample(None)
+        else:
+            self._committer.withhold(1)
+
+    def _declare(self, source: Source, gap: Interruption) -> None:
+        if source.person is not None:
+            self._personal.interrupted(source.person, gap)
+        else:
+            self._committer.add(Stream.DATA, None, Gap(source.device, None, gap.start, gap.end, gap.reason))

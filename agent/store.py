@@ -1,0 +1,99 @@
+"""SQLite files of a gateway: the one module of the agent that imports sqlite3. One thread a file, own errors."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from contract.errors import KanmonError, StoreFull, Tampered, Unreachable
+
+Connection = sqlite3.Connection
+Result = TypeVar("Result")
+
+BUSY_TIMEOUT_S = 5.0
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class Database:
+    """One SQLite file (WAL, synchronous FULL) behind one thread. `migrations` are SQL scripts, applied in order."""
+
+    def __init__(self, path: Path, migrations: Sequence[str]) -> None:
+        self._path = path
+        self._migrations = migrations
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"store-{path.stem}")
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> Self:
+        """Open or create the file, readable by its owner only, and bring its schema up to date."""
+        loop = asyncio.get_running_loop()
+        try:
+            self._connection = await loop.run_in_executor(self._executor, self._translated, self._open)
+        except BaseException:
+            self._executor.shutdown(wait=False)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await asyncio.shield(asyncio.get_running_loop().run_in_executor(self._executor, connection.close))
+        self._executor.shutdown(wait=True)
+
+    async def write(self, work: Callable[[Connection], Result]) -> Result:
+        """Run `work` in one transaction. A started transaction is finished even when the caller is cancelled."""
+
+        def transact() -> Result:
+            connection = self._opened()
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                return work(connection)
+
+        return await self._run(transact)
+
+    async def read(self, work: Callable[[Connection], Result]) -> Result:
+        """Run `work`, which only reads."""
+        return await self._run(lambda: work(self._opened()))
+
+    async def _run(self, work: Callable[[], Result]) -> Result:
+        loop = asyncio.get_running_loop()
+        return await asyncio.shield(loop.run_in_executor(self._executor, self._translated, work))
+
+    def _opened(self) -> Connection:
+        if self._connection is None:
+            raise Unreachable(f"{self._path.name} is not open")
+        return self._connection
+
+    def _open(self) -> Connection:
+        self._path.touch(mode=0o600, exist_ok=True)
+        connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        # What is deleted is overwritten: a forgotten record does not rest in a free page.
+        connection.execute("PRAGMA secure_delete = ON")
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        for number, script in enumerate(self._migrations[version:], start=version + 1):
+            connection.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
+        return connection
+
+    def _translated(self, work: Callable[[], Result]) -> Result:
+        """SQLite's errors as our families: a full or failing disk, a damaged file, anything else."""
+        try:
+            return work()
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            raise _family(code)(f"{self._path.name}: {error}") from error
+        except OSError as error:
+            raise StoreFull(f"{self._path.name}: {error.strerror}") from error
+
+
+def _family(code: int) -> type[KanmonError]:
+    if code in _FULL:
+        return StoreFull
+    return Tampered if code in _DAMAGED else Unreachable

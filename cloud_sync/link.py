@@ -1,0 +1,128 @@
+"""The gateway's side of the hub link: connect, say hello, send, take receipts; again after a loss, with back-off."""
+
+import asyncio
+import itertools
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from random import Random
+from typing import Protocol
+
+from cloud_sync import topics
+from cloud_sync.backoff import Backoff
+from cloud_sync.envelope import Hello, decode_receipt, encode_hello
+from cloud_sync.session import Broker, Session, connect
+from cloud_sync.uplink import Uplink, Waiting
+from contract.errors import ProtocolError, Unreachable
+from contract.ids import GatewayId
+from contract.record import Range
+
+REMOVE_LINGER_S = 0.05
+"""Receipts are gathered this long before they are taken out of the outbox: one transaction instead of many. A crash in
+between costs a repeat, which the hub recognises."""
+
+
+class Outbox(Waiting, Protocol):
+    """The outbox as the link sees it."""
+
+    async def remove(self, ranges: Iterable[Range]) -> None:
+        """Take out what a receipt names."""
+        ...
+
+
+class Told(Protocol):
+    """Who is told how the link fares."""
+
+    def up(self) -> None:
+        """The broker took the connection."""
+
+    def lost(self, cause: str) -> None:
+        """The link is lost, or could not be made; told once an outage."""
+
+    def hub_time(self, at: datetime) -> None:
+        """The hub's time came with its hello or a receipt."""
+
+    def fault(self, error: ProtocolError) -> None:
+        """The hub sent something that is no message of ours."""
+
+
+class HubLink:
+    """Keeps a connection to the first of `brokers` that answers, for as long as `run` runs."""
+
+    def __init__(
+        self, brokers: Sequence[Broker], outbox: Outbox, hello: Hello, batch_records: int, backoff: Backoff, told: Told
+    ) -> None:
+        self._brokers = brokers
+        self._outbox = outbox
+        self._hello = hello
+        self._batch_records = batch_records
+        self._backoff = backoff
+        self._told = told
+
+    async def run(self, random: Random) -> None:
+        """Connect, serve, and connect again; ends only by cancellation."""
+        attempt, was_up = 0, True
+        for broker in itertools.cycle(self._brokers):
+            try:
+                async with connect(broker) as session:
+                    self._told.up()
+                    attempt, was_up = 0, True
+                    uplink = Uplink(broker.gateway, self._outbox, session, self._batch_records)
+                    await _Connection(broker.gateway, self._outbox, session, uplink, self._told).serve(self._hello)
+            except* Unreachable as group:
+                if was_up:
+                    self._told.lost(_first_cause(group))
+                was_up = False
+            attempt += 1
+            await asyncio.sleep(self._backoff.delay_s(attempt, random))
+
+
+class _Connection:
+    """One connection: sending, receiving, and taking receipted records out of the outbox."""
+
+    def __init__(self, gateway: GatewayId, outbox: Outbox, session: Session, uplink: Uplink, told: Told) -> None:
+        self._gateway = gateway
+        self._outbox = outbox
+        self._session = session
+        self._uplink = uplink
+        self._told = told
+        self._receipted: list[Range] = []
+        self._receipt_came = asyncio.Event()
+
+    async def serve(self, hello: Hello) -> None:
+        """Until the link is lost: Unreachable, in an ExceptionGroup."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._receive(), name="downlink")
+            tasks.create_task(self._remove(), name="receipts")
+            tasks.create_task(self._send(hello), name="uplink")
+
+    async def _send(self, hello: Hello) -> None:
+        await self._session.publish(topics.up(self._gateway, topics.HELLO), encode_hello(hello))
+        await self._uplink.forward()
+
+    async def _receive(self) -> None:
+        async for topic, payload in self._session.messages():
+            try:
+                leaf = topics.down_leaf(self._gateway, topic)
+                # The answer to a hello is a receipt that names no range: both bring the hub's time.
+                if leaf in (topics.RECEIPT, topics.HELLO):
+                    receipt = decode_receipt(payload)
+                    self._told.hub_time(receipt.time)
+                    self._uplink.receipted(receipt.ranges)
+                    self._receipted.extend(receipt.ranges)
+                    self._receipt_came.set()
+            except ProtocolError as error:
+                self._told.fault(error)
+
+    async def _remove(self) -> None:
+        while True:
+            await self._receipt_came.wait()
+            await asyncio.sleep(REMOVE_LINGER_S)
+            self._receipt_came.clear()
+            ranges, self._receipted = self._receipted, []
+            if ranges:
+                await self._outbox.remove(ranges)
+
+
+def _first_cause(group: BaseExceptionGroup[Unreachable]) -> str:
+    first = group.exceptions[0]
+    return _first_cause(first) if isinstance(first, BaseExceptionGroup) else str(first)

@@ -1,0 +1,76 @@
+"""One MQTT connection to a hub's broker: the module that knows aiomqtt. Plain MQTT 3.1.1, QoS 1 up, QoS 0 down."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import aiomqtt
+
+from cloud_sync.topics import down_filter
+from contract.errors import Unreachable
+from contract.ids import GatewayId
+
+KEEPALIVE_S = 10
+PUBLISH_TIMEOUT_S = 10.0
+"""A publish without PUBACK for this long is a failure of the link, never a success."""
+INCOMING_LIMIT = 10_000
+DEFAULT_PORT = 1883
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where a hub's broker listens and who the gateway is to it."""
+
+    url: str
+    gateway: GatewayId
+    password: str = field(repr=False)
+
+
+class Session:
+    """A connection that is up. Every failure of it is Unreachable."""
+
+    def __init__(self, client: aiomqtt.Client) -> None:
+        self._client = client
+
+    async def publish(self, topic: str, payload: bytes) -> None:
+        """Publish at QoS 1 and wait for the broker's PUBACK, which says nothing of the hub's storage."""
+        try:
+            await self._client.publish(topic, payload, qos=1)
+        except aiomqtt.MqttError as error:
+            raise Unreachable(f"publish failed: {error}") from error
+
+    async def messages(self) -> AsyncIterator[tuple[str, bytes]]:
+        """(topic, payload) of what the hub says, without end; Unreachable when the connection is lost."""
+        try:
+            async for message in self._client.messages:
+                payload = message.payload
+                yield str(message.topic), payload if isinstance(payload, bytes) else b""
+        except aiomqtt.MqttError as error:
+            raise Unreachable(f"connection lost: {error}") from error
+
+
+@asynccontextmanager
+async def connect(broker: Broker) -> AsyncIterator[Session]:
+    """A session with the gateway's downward topics subscribed; Unreachable when the broker does not take it."""
+    address = urlsplit(broker.url)
+    client = aiomqtt.Client(
+        hostname=address.hostname or "",
+        port=address.port or DEFAULT_PORT,
+        username=broker.gateway,
+        password=broker.password,
+        identifier=broker.gateway,
+        clean_session=True,
+        keepalive=KEEPALIVE_S,
+        timeout=PUBLISH_TIMEOUT_S,
+        max_queued_incoming_messages=INCOMING_LIMIT,
+        # Nagle's algorithm against delayed acknowledgement stalls a window of small messages by 40 ms.
+        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+    )
+    try:
+        async with client:
+            await client.subscribe(down_filter(broker.gateway), qos=0)
+            yield Session(client)
+    except aiomqtt.MqttError as error:
+        raise Unreachable(f"{address.hostname}:{address.port or DEFAULT_PORT}: {error}") from error
