@@ -10,7 +10,7 @@ from contract.ids import DeviceId, Epoch, GatewayId
 from contract.record import GapReason, Stream
 from contract.sample import ClockQuality, Flag
 
-Item = TypeVar("Item", covariant=True)
+ItemT = TypeVar("ItemT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +141,8 @@ class GapRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Page(Generic[Item]):
+class Page(Generic[ItemT]):
     """Some rows of a longer list; `next_cursor` asks for the rest, None at the end."""
 
-    items: tuple[Item, ...]
+    items: tuple[ItemT, ...]
     next_cursor: str | None
