@@ -1,6 +1,5 @@
-"""What can go wrong between a Modbus master and a device, and the plan of when it does."""
+"""What can go wrong between a Modbus master and a device."""
 
-from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -33,23 +32,3 @@ class Fault:
     position: int = 8
     """8 is the byte count of a reading answer, which TCP alone gives a master to check besides the header."""
     code: ExceptionCode = ExceptionCode.DEVICE_FAILURE
-
-
-class FaultPlan:
-    """Faults by request: first those ordered once, one a request, then the standing one, if any."""
-
-    def __init__(self) -> None:
-        self._once: deque[Fault] = deque()
-        self._standing: Fault | None = None
-
-    def once(self, *faults: Fault) -> None:
-        """The next requests, whoever sends them, meet `faults` in this order."""
-        self._once.extend(faults)
-
-    def always(self, fault: Fault | None) -> None:
-        """Every request meets `fault` until this is called with None."""
-        self._standing = fault
-
-    def take(self) -> Fault | None:
-        """The fault that the request now at hand meets."""
-        return self._once.popleft() if self._once else self._standing

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, cast
 
-from firmware_sim.modbus_faults import Fault, FaultKind, FaultPlan
+from firmware_sim.fault_plan import FaultPlan
+from firmware_sim.modbus_faults import Fault, FaultKind
 from firmware_sim.modbus_pdu import ExceptionCode, RequestRefused, Span, Tables, read, refusal, span_read, write
 
 MAX_CONNECTIONS = 32
@@ -61,12 +62,12 @@ class ModbusStation:
         equipment: Equipment,
         emitted: Emitted | None = None,
         unit_id: int = 1,
-        faults: FaultPlan | None = None,
+        faults: FaultPlan[Fault] | None = None,
     ) -> None:
         self._host, self._wanted_port = host, port
         self.equipment, self.emitted = equipment, emitted
         self.units = _ANY_UNIT | {unit_id}
-        self.faults = faults or FaultPlan()
+        self.faults: FaultPlan[Fault] = faults or FaultPlan()
         self.answers = 0
         self.discarded = 0
         self.connections: set[_Connection] = set()
