@@ -110,6 +110,7 @@ def faults_of(
 ) -> list[Fault]:
     """Every fault in `error`, which checking the part of `document` at `at` by `model` gave."""
     faults: list[Fault] = []
+    table = next((part for part in reversed(at) if isinstance(part, str)), "")
     for detail in error.errors(include_url=False):
         reason = detail.get("ctx", {}).get("error")
         if isinstance(reason, Wrong) and reason.faults:
@@ -119,7 +120,7 @@ def faults_of(
         if isinstance(reason, Wrong):
             cause, fix = reason.cause, reason.fix
         else:
-            cause, fix = cause_and_fix(_at(detail, at), model, neighbours)
+            cause, fix = cause_and_fix(_at(detail, at), model, table, neighbours)
         faults.append(Fault(document.file, document.line(place), cause, fix))
     return faults
 

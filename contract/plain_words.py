@@ -67,20 +67,22 @@ _LENGTHS = {
 }
 
 
-def cause_and_fix(error: ErrorDetails, model: type[BaseModel], neighbours: Sequence[str] = ()) -> tuple[str, str]:
+def cause_and_fix(
+    error: ErrorDetails, model: type[BaseModel], table: str = "", neighbours: Sequence[str] = ()
+) -> tuple[str, str]:
     """What is wrong and what to do about it, for one error that validating by `model` gave.
 
-    `neighbours` are keys that may stand beside the model's own in the same table.
+    `table` is the name of the table that was validated, `neighbours` keys that may stand in it besides the model's.
     """
     kind, loc = error["type"], error["loc"]
     name = shown(loc[-1]) if loc else "the document"
     if isinstance(loc[-1] if loc else None, int):
         name = f"item {int(loc[-1]) + 1} of {shown(_last_name(loc))}"
     if kind == "missing":
-        return f"{name} is missing{_inside(loc)}", _missing_fix(loc, model)
+        return f"{name} is missing{_inside(loc, table)}", _missing_fix(loc, model)
     if kind == "extra_forbidden":
         known = [*known_keys(model, loc[:-1]), *(neighbours if len(loc) == 1 else ())]
-        return f"unknown key {name}{_inside(loc)}", unknown_key_fix(str(loc[-1]), known)
+        return f"unknown key {name}{_inside(loc, table)}", unknown_key_fix(str(loc[-1]), known)
     if kind in {"enum", "literal_error"}:
         return f"{name} is none of the values it can have", _choice_fix(error)
     if kind in _TYPES:
@@ -160,8 +162,8 @@ def _in_unit(loc: Sequence[str | int]) -> str:
     return f" ({unit})" if unit else ""
 
 
-def _inside(loc: Sequence[str | int]) -> str:
-    name = _last_name(loc[:-1])
+def _inside(loc: Sequence[str | int], table: str) -> str:
+    name = _last_name(loc[:-1]) or table
     return f" in [{shown(name)[1:-1]}]" if name else ""
 
 
