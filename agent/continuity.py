@@ -27,6 +27,7 @@ class Interruption:
 @dataclass(slots=True)
 class _Silence:
     reason: GapReason
+    since: datetime
     declared_until: datetime
     declare_at: datetime
 
@@ -37,7 +38,7 @@ class Continuity:
     def __init__(self, last: Mapping[DeviceId, datetime], started_at: datetime) -> None:
         self._last = dict(last)
         wait = timedelta(seconds=GAP_AFTER_S)
-        self._silent = {d: _Silence(GapReason.RESTART, at, started_at + wait) for d, at in last.items()}
+        self._silent = {d: _Silence(GapReason.RESTART, at, at, started_at + wait) for d, at in last.items()}
 
     def last(self) -> Mapping[DeviceId, datetime]:
         """When each device last gave a sample."""
@@ -47,7 +48,7 @@ class Continuity:
         """The device is lost, or cannot be taken; without a first sample there is nothing to interrupt."""
         last = self._last.get(device)
         if last is not None and device not in self._silent:
-            self._silent[device] = _Silence(reason, last, at + timedelta(seconds=GAP_AFTER_S))
+            self._silent[device] = _Silence(reason, last, last, at + timedelta(seconds=GAP_AFTER_S))
 
     def heard(self, device: DeviceId, at: datetime) -> Interruption | None:
         """The device gave a sample at `at`; the gap that ends with it, if there is one."""
@@ -62,5 +63,5 @@ class Continuity:
         for device, silence in self._silent.items():
             if at >= silence.declare_at:
                 yield Interruption(device, silence.declared_until, at, silence.reason)
-                elapsed = at - silence.declared_until
-                silence.declared_until, silence.declare_at = at, at + max(elapsed, timedelta(seconds=GAP_AFTER_S))
+                silent_for = max(at - silence.since, timedelta(seconds=GAP_AFTER_S))
+                silence.declared_until, silence.declare_at = at, at + silent_for

@@ -1,6 +1,6 @@
 """One-minute aggregates of a person's scalar values. Pure; an open window can be written down and taken up again.
 
-A window that rests on fewer than MIN_SAMPLES samples is never released: the mean of one value is the value.
+What rests on fewer than MIN_VALUES values is never released: the mean of one value is the value.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from contract.sample import Flag, Reading, Sample
 WINDOW_S = 60
 GRACE_S = 2
 """How long after its end a window waits for samples that were stamped before it."""
-MIN_SAMPLES = 5
+MIN_VALUES = 5
 
 
 @dataclass(slots=True)
@@ -65,10 +65,11 @@ class Window:
 
     def close(self, subject: str) -> Closed:
         """End the window and start over with none."""
-        samples, sums = self.samples, self.sums
+        samples = self.samples
+        sums = {quantity: sums for quantity, sums in self.sums.items() if sums.count >= MIN_VALUES}
         start = from_ms(self.start_ms)
         self.samples, self.sums = 0, {}
-        if samples < MIN_SAMPLES or not sums:
+        if not sums:
             return Closed((), samples)
         # The samples are told with one quantity only, so that their sum over all aggregates is right.
         told = [samples] + [0] * (len(sums) - 1)

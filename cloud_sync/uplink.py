@@ -63,13 +63,24 @@ class _Message:
 
 
 class Uplink:
-    """The sending half of one connection. `batch_records`: most records in one message."""
+    """The sending half of one connection. `batch_records`: most records in one message.
 
-    def __init__(self, gateway: GatewayId, outbox: Waiting, session: Publisher, batch_records: int) -> None:
+    A message without receipt is sent again after `resend_first_s`, then after twice as long, up to RESEND_LIMIT_S.
+    """
+
+    def __init__(
+        self,
+        gateway: GatewayId,
+        outbox: Waiting,
+        session: Publisher,
+        batch_records: int,
+        resend_first_s: float = RESEND_FIRST_S,
+    ) -> None:
         self._gateway = gateway
         self._outbox = outbox
         self._session = session
         self._batch_records = batch_records
+        self._resend_first_s = resend_first_s
         self._sent: set[_Message] = set()
 
     async def forward(self) -> None:
@@ -103,7 +114,7 @@ class Uplink:
     async def _deliver(self, stream: Stream, entries: Sequence[Entry], window: asyncio.Semaphore) -> None:
         message = _Message([entry.id for entry in entries], {entry.part.range for entry in entries})
         self._sent.add(message)
-        wait_s = RESEND_FIRST_S
+        wait_s = self._resend_first_s
         while entries:
             payload = encode_envelope([entry.part for entry in entries])
             await self._session.publish(topics.up(self._gateway, stream), payload)

@@ -1,0 +1,182 @@
+"""Nothing lost, nothing twice, and nothing readable that a person withdrew: the outbox across receipts and restarts."""
+
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent import outbox_schema
+from agent.outbox import Group, Outbox
+from agent.seal import KeyFolder
+from agent.store import Database
+from cloud_sync.blob import decode
+from contract.consent import Purpose
+from contract.errors import StoreFull, Tampered
+from contract.ids import DeviceId, Epoch, PersonId
+from contract.record import Gap, GapReason, Measured, Range, Stream, records_in
+from contract.sample import ClockQuality, Flag, Reading
+
+AT = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
+PERSON = PersonId("resident-1")
+RESEARCH = (PERSON, Purpose.RESEARCH)
+EPOCHS = [Epoch(f"{number:016x}") for number in range(1, 9)]
+
+
+def measured(*values: float, subject: str = "river-1") -> Measured:
+    members = tuple(Reading("water_level", value, Flag.GOOD) for value in values)
+    return Measured(subject, AT, ClockQuality.SYNCHRONISED, members)
+
+
+def gap() -> Gap:
+    return Gap("river-1", None, AT, AT + timedelta(seconds=1), GapReason.RESTART)
+
+
+def group(stream: Stream = Stream.DATA, channel=None, *records, **more) -> Group:
+    return Group(AT, {(stream, channel): list(records)}, {(stream, channel): len(records)}, **more)
+
+
+@asynccontextmanager
+async def outbox_in(folder: Path, epoch: Epoch = EPOCHS[0], batch_records: int = 1000):
+    async with Database(folder / "outbox.db", outbox_schema.MIGRATIONS) as database:
+        outbox = Outbox(database, KeyFolder(folder / "keys"), epoch, batch_records)
+        outbox.resumed = await outbox.open(AT)
+        yield outbox
+
+
+async def everything(outbox: Outbox, stream: Stream = Stream.DATA):
+    return await outbox.peek(stream, 0, 10_000)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(st.integers(1, 7), min_size=1, max_size=6), min_size=1, max_size=5), st.integers(1, 9))
+async def test_numbers_are_consecutive_and_fit_what_the_blobs_hold(tmp_path_factory, groups, batch_records):
+    """Promise 1: each record has one number, whatever the size of groups, samples and messages."""
+    async with outbox_in(tmp_path_factory.mktemp("outbox"), batch_records=batch_records) as outbox:
+        for sizes in groups:
+            await outbox.commit(group(Stream.DATA, None, *(measured(*range(size)) for size in sizes), gap()))
+        expected = 1
+        for entry in await everything(outbox):
+            assert entry.part.range.first == expected
+            expected += sum(map(records_in, decode(entry.part.blob)))
+            assert entry.part.range.last == expected - 1
+        assert outbox.waiting[Stream.DATA] == expected - 1
+
+
+async def test_only_the_receipted_range_is_taken_out(tmp_path):
+    async with outbox_in(tmp_path) as outbox:
+        for value in range(3):
+            await outbox.commit(group(Stream.DATA, None, measured(value)))
+        await outbox.remove([Range(EPOCHS[0], Stream.DATA, 2, 2), Range(EPOCHS[5], Stream.DATA, 1, 3)])
+        assert [entry.part.range.first for entry in await everything(outbox)] == [1, 3]
+        assert outbox.waiting[Stream.DATA] == 2
+
+
+async def test_a_receipt_for_half_a_blob_takes_nothing_out(tmp_path):
+    async with outbox_in(tmp_path) as outbox:
+        await outbox.commit(group(Stream.DATA, None, measured(1, 2, 3)))
+        await outbox.remove([Range(EPOCHS[0], Stream.DATA, 1, 2)])
+        assert outbox.waiting[Stream.DATA] == 3
+
+
+async def test_rows_keep_the_epoch_they_were_written_in_and_an_emptied_outbox_starts_no_number_again(tmp_path):
+    """Promise 1: after a restart old rows and new rows never share a name, also when nothing was left."""
+    async with outbox_in(tmp_path, EPOCHS[0]) as outbox:
+        await outbox.commit(group(Stream.DATA, None, measured(1)))
+    async with outbox_in(tmp_path, EPOCHS[1]) as outbox:
+        await outbox.commit(group(Stream.DATA, None, measured(2)))
+        entries = await everything(outbox)
+        assert [entry.part.range.epoch for entry in entries] == EPOCHS[:2]
+        await outbox.remove([entry.part.range for entry in entries])
+    async with outbox_in(tmp_path, EPOCHS[2]) as outbox:
+        await outbox.commit(group(Stream.DATA, None, measured(3)))
+        (entry,) = await everything(outbox)
+        assert entry.part.range == Range(EPOCHS[2], Stream.DATA, 1, 1)
+
+
+async def test_alerts_have_a_stream_of_their_own(tmp_path):
+    async with outbox_in(tmp_path) as outbox:
+        await outbox.commit(group(Stream.DATA, None, measured(1)))
+        await outbox.commit(group(Stream.ALERT, None, gap()))
+        (entry,) = await everything(outbox, Stream.ALERT)
+        assert entry.part.range == Range(EPOCHS[0], Stream.ALERT, 1, 1)
+        await outbox.added(Stream.ALERT)
+
+
+async def test_what_a_restart_needs_comes_back(tmp_path):
+    states = {RESEARCH: {"last": {"strap-1": 5}}}
+    async with outbox_in(tmp_path) as outbox:
+        more = {"things": {DeviceId("river-1"): AT}, "states": states, "alarms": {"r": {"on": 1}}, "withheld": 4}
+        await outbox.commit(group(Stream.DATA, RESEARCH, measured(71), **more))
+    async with outbox_in(tmp_path, EPOCHS[1]) as outbox:
+        assert outbox.resumed.things == {"river-1": AT}
+        assert outbox.resumed.states == states
+        assert outbox.resumed.alarms == {"r": {"on": 1}}
+        assert outbox.withheld == 4
+        assert [(end - start).total_seconds() for start, end in outbox.downtime] == [1.0]
+
+
+def bytes_on_disk(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+async def test_personal_records_rest_sealed_and_leave_with_their_purpose(tmp_path):
+    """Promise 2: neither the value nor the pseudonym stands readable in any file of the gateway."""
+    async with outbox_in(tmp_path) as outbox:
+        await outbox.commit(group(Stream.DATA, RESEARCH, measured(71.25, subject="pseudonym-canary")))
+        assert b"pseudonym-canary" not in bytes_on_disk(tmp_path)
+        assert b"71.25" not in bytes_on_disk(tmp_path)
+        (entry,) = await everything(outbox)
+        assert entry.part.purpose is Purpose.RESEARCH
+        assert decode(entry.part.blob) == [measured(71.25, subject="pseudonym-canary")]
+
+
+async def test_forgetting_leaves_tombstones_that_keep_the_numbers(tmp_path):
+    """Promise 2: a withdrawal destroys what waits; promise 1: the hub still sees every number."""
+    async with outbox_in(tmp_path) as outbox:
+        await outbox.commit(group(Stream.DATA, RESEARCH, measured(71), measured(72), states={RESEARCH: {"w": 1}}))
+        await outbox.commit(group(Stream.DATA, None, measured(1.5)))
+        assert await outbox.forget(*RESEARCH) == 2
+        assert await outbox.forget(*RESEARCH) == 0
+        tombstone, thing = await everything(outbox)
+        assert (tombstone.part.blob, tombstone.part.range[2:]) == (b"", (1, 2))
+        assert decode(thing.part.blob) == [measured(1.5)]
+        assert outbox.withheld == 2
+    assert [path.stem for path in (tmp_path / "keys").iterdir()] == ["alarms"]
+    async with outbox_in(tmp_path, EPOCHS[1]) as outbox:
+        assert outbox.resumed.states == {}
+        assert outbox.withheld == 2
+
+
+async def test_a_cut_in_the_middle_of_forgetting_leaves_nothing_readable(tmp_path):
+    """The key goes first; what it sealed then reads as a tombstone, also once a new key has been made."""
+    async with outbox_in(tmp_path) as outbox:
+        await outbox.commit(group(Stream.DATA, RESEARCH, measured(71), states={RESEARCH: {"w": 1}}))
+    KeyFolder(tmp_path / "keys").destroy("channel-1")
+    async with outbox_in(tmp_path, EPOCHS[1]) as outbox:
+        assert outbox.resumed.states == {}
+        assert [entry.part.blob for entry in await everything(outbox)] == [b""]
+        await outbox.commit(group(Stream.DATA, RESEARCH, measured(73)))
+        assert [len(entry.part.blob) > 0 for entry in await everything(outbox)] == [False, True]
+
+
+async def test_a_full_disk_takes_nothing_and_skips_no_number(tmp_path):
+    """Promise 1: a refused group leaves no trace, and the next one goes on where the last good one ended."""
+    async with outbox_in(tmp_path) as outbox:
+        await outbox.commit(group(Stream.DATA, None, measured(1)))
+        await outbox._database.write(lambda connection: connection.execute("PRAGMA max_page_count = 20"))
+        big = group(Stream.DATA, None, *(measured(*[index * 0.1 + n for n in range(400)]) for index in range(400)))
+        with pytest.raises(StoreFull):
+            await outbox.commit(big)
+        await outbox._database.write(lambda connection: connection.execute("PRAGMA max_page_count = 100000"))
+        await outbox.commit(group(Stream.DATA, None, measured(2)))
+        assert [entry.part.range.first for entry in await everything(outbox)] == [1, 2]
+
+
+async def test_a_file_that_is_no_database_is_told_as_tampered(tmp_path):
+    (tmp_path / "outbox.db").write_bytes(b"not a database at all, " * 100)
+    with pytest.raises(Tampered):
+        async with outbox_in(tmp_path):
+            pass

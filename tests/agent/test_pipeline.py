@@ -1,0 +1,264 @@
+"""The straight line of a sample: consent before disk, health before privacy, gaps declared, alarms kept."""
+
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from agent import consent as consent_module
+from agent import outbox_schema
+from agent.actuators import Actuators, Led
+from agent.alarms import Alarms
+from agent.anonymise import ServiceHours
+from agent.commit import Committer
+from agent.consent import Change, ConsentBook
+from agent.continuity import Continuity
+from agent.outbox import Outbox
+from agent.personal import PersonalRelease
+from agent.pipeline import Pipeline, Source
+from agent.pseudonym_book import PseudonymBook
+from agent.rules.registry import RULES
+from agent.seal import KeyFolder
+from agent.store import Database
+from cloud_sync.blob import decode
+from contract.alert import Transition
+from contract.consent import Purpose
+from contract.device import LinkState
+from contract.ids import AlertId, DeviceId, Epoch, PersonId
+from contract.record import Aggregate, AlertRecord, Gap, GapReason, Measured, Stream
+from contract.sample import ClockQuality, Flag, Member, Position, Reading, Sample, Series, Stamp
+
+NOON = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
+PERSON = PersonId("resident-1")
+RIVER, STRAP, BUS = DeviceId("river-1"), DeviceId("strap-1"), DeviceId("bus-1")
+HOURS = ServiceHours(datetime(2026, 1, 1, 5).time(), datetime(2026, 1, 1, 22).time())
+SOURCES = [Source(RIVER, None, None), Source(STRAP, PERSON, None), Source(BUS, None, HOURS)]
+
+
+def sample(device: DeviceId, at: datetime, *members: Member) -> Sample:
+    return Sample(device, Stamp(at, at.timestamp() % 1e6, ClockQuality.SYNCHRONISED), members)
+
+
+def after(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+def pulse(seconds: float, bpm: float) -> Sample:
+    rr = 60 / bpm
+    return sample(STRAP, after(seconds), Reading("heart_rate", bpm), Series("rr_interval", (rr,), (0.0,)))
+
+
+def level(seconds: float, metres: float) -> Sample:
+    return sample(RIVER, after(seconds), Reading("water_level", metres))
+
+
+class Gateway:
+    """The parts of one agent run over a state folder, without drivers and hub."""
+
+    def __init__(self, folder: Path, consents: ConsentBook, outbox: Outbox, resumed, leds=()) -> None:
+        self.consents, self.outbox = consents, outbox
+        self.seen: list[object] = []
+        self.pseudonyms = PseudonymBook(KeyFolder(folder / "keys"), [PERSON])
+        self.committer = Committer(outbox, 0.001, lambda: NOON)
+        self.personal = PersonalRelease(consents, self.pseudonyms, self.committer)
+        ids = iter(range(1, 1000))
+        build = {
+            RIVER: {"river": ("river_stage", {"device": "river-1", "stage": [{"level": 1, "threshold_m": 1.0}]})},
+            STRAP: {"pulse": ("pulse_high_at_rest", {"limit_bpm": 120, "window_s": 20})},
+        }
+        rules = {
+            device: {
+                name: RULES[kind].build(RULES[kind].Config(**config), lambda: AlertId(f"{next(ids):032x}"))
+                for name, (kind, config) in named.items()
+            }
+            for device, named in build.items()
+        }
+        self.alarms = Alarms(rules)
+        self.alarms.resume(resumed.alarms)
+        last = {**resumed.things, **self.personal.resume(resumed.states)}
+        self.actuators = Actuators(leds)
+        self.pipeline = Pipeline(
+            SOURCES,
+            consents,
+            self.personal,
+            self.committer,
+            Continuity(last, NOON),
+            self.alarms,
+            self.actuators,
+            self.seen.append,
+        )
+        self.committer.before_write(self.pipeline.snapshot)
+
+    async def agree(self, purpose: Purpose, on: bool = True) -> None:
+        await self.pipeline.change_consent(Change(PERSON, purpose, on, None, NOON, "resident"), self.outbox)
+
+    async def records(self, stream: Stream = Stream.DATA):
+        await self.committer.flush()
+        entries = await self.outbox.peek(stream, 0, 10_000)
+        return [
+            (entry.part.purpose, record) for entry in entries if entry.part.blob for record in decode(entry.part.blob)
+        ]
+
+
+@asynccontextmanager
+async def gateway_in(folder: Path, leds=(), epoch: str = "1" * 16):
+    async with (
+        Database(folder / "consent.db", consent_module.MIGRATIONS) as consent_file,
+        Database(folder / "outbox.db", outbox_schema.MIGRATIONS) as outbox_file,
+    ):
+        consents = ConsentBook(consent_file, [PERSON])
+        await consents.load()
+        outbox = Outbox(outbox_file, KeyFolder(folder / "keys"), Epoch(epoch), 1000)
+        gateway = Gateway(folder, consents, outbox, await outbox.open(NOON), leds)
+        await gateway.pseudonyms.prepare(NOON)
+        yield gateway
+
+
+async def test_a_things_sample_is_durable_when_its_ticket_says_so(tmp_path):
+    async with gateway_in(tmp_path) as gateway:
+        ticket = gateway.pipeline.accept(level(0, 0.5))
+        await gateway.committer.flush()
+        await ticket.durable()
+        ((purpose, record),) = await gateway.records()
+        assert purpose is None
+        assert record == Measured(RIVER, NOON, ClockQuality.SYNCHRONISED, (Reading("water_level", 0.5, Flag.GOOD),))
+
+
+async def test_an_impossible_value_is_kept_flagged_and_raises_nothing(tmp_path):
+    async with gateway_in(tmp_path) as gateway:
+        gateway.pipeline.accept(level(0, 77.0))
+        ((_, record),) = await gateway.records()
+        assert record.members == (Reading("water_level", 77.0, Flag.FAIL),)
+        assert await gateway.records(Stream.ALERT) == []
+
+
+async def test_without_consent_nothing_of_a_person_touches_the_disk(tmp_path):
+    """Promise 2."""
+    async with gateway_in(tmp_path) as gateway:
+        for second in range(40):
+            gateway.pipeline.accept(pulse(second, 171))
+        assert await gateway.records() == []
+        assert await gateway.records(Stream.ALERT) == []
+        assert gateway.outbox.withheld == 40
+        assert gateway.alarms.active() == ()
+        assert b"171" not in b"".join(p.read_bytes() for p in tmp_path.rglob("*.db*"))
+
+
+async def test_research_gets_a_pseudonym_and_keep_hub_the_account_each_in_a_blob_of_its_own(tmp_path):
+    async with gateway_in(tmp_path) as gateway:
+        await gateway.agree(Purpose.RESEARCH)
+        await gateway.agree(Purpose.KEEP_HUB)
+        gateway.pipeline.accept(pulse(0, 71))
+        by_purpose = dict(await gateway.records())
+        assert by_purpose[Purpose.KEEP_HUB].subject == PERSON
+        assert by_purpose[Purpose.RESEARCH].subject == gateway.personal.subjects(PERSON)[Purpose.RESEARCH]
+        assert PERSON not in by_purpose[Purpose.RESEARCH].subject
+        assert by_purpose[Purpose.RESEARCH].members == by_purpose[Purpose.KEEP_HUB].members
+        assert gateway.outbox.withheld == 0
+
+
+async def test_statistics_alone_lets_only_aggregates_leave(tmp_path):
+    async with gateway_in(tmp_path) as gateway:
+        await gateway.agree(Purpose.STATISTICS)
+        for second in range(61):
+            gateway.pipeline.accept(pulse(second, 70))
+        ((purpose, record),) = await gateway.records()
+        assert purpose is Purpose.STATISTICS
+        assert isinstance(record, Aggregate)
+        assert (record.count, record.mean, record.samples) == (60, 70, 60)
+        assert gateway.personal.open_samples() == 1
+        gateway.pipeline.tick(after(200))
+        await gateway.committer.flush()
+        assert (gateway.personal.open_samples(), gateway.outbox.withheld) == (0, 1)
+
+
+async def test_an_open_window_survives_a_kill(tmp_path):
+    """Promise 1: what was counted into an aggregate is not lost with the process."""
+    async with gateway_in(tmp_path) as gateway:
+        await gateway.agree(Purpose.STATISTICS)
+        for second in range(30):
+            gateway.pipeline.accept(pulse(second, 70))
+        await gateway.committer.flush()
+    async with gateway_in(tmp_path, epoch="2" * 16) as gateway:
+        assert gateway.personal.open_samples() == 30
+        gateway.pipeline.accept(pulse(61, 70))
+        records = [record for _, record in await gateway.records()]
+        assert [record.samples for record in records if isinstance(record, Aggregate)] == [30]
+        assert [(gap.start, gap.end) for gap in records if isinstance(gap, Gap)] == [(after(29), after(61))]
+
+
+async def test_a_withdrawal_takes_back_what_waits_and_stops_what_comes(tmp_path):
+    """Promise 2, also for what is still in memory and in an open window."""
+    async with gateway_in(tmp_path) as gateway:
+        await gateway.agree(Purpose.RESEARCH)
+        await gateway.agree(Purpose.STATISTICS)
+        gateway.pipeline.accept(pulse(0, 71))
+        await gateway.committer.flush()
+        gateway.pipeline.accept(pulse(1, 72))
+        await gateway.agree(Purpose.RESEARCH, False)
+        await gateway.agree(Purpose.STATISTICS, False)
+        gateway.pipeline.accept(pulse(2, 73))
+        assert await gateway.records() == []
+        assert gateway.personal.open_samples() == 0
+
+
+async def test_a_health_alert_reaches_only_those_who_may_hear_of_it(tmp_path):
+    async with gateway_in(tmp_path) as gateway:
+        await gateway.agree(Purpose.ALERT_SELF)
+        for second in range(40):
+            gateway.pipeline.accept(pulse(second, 140))
+        assert [record.alert.transition for record in gateway.alarms.active()] == [Transition.RAISED]
+        assert await gateway.records(Stream.ALERT) == []
+    async with gateway_in(tmp_path, epoch="2" * 16) as gateway:
+        assert len(gateway.alarms.active()) == 1
+        await gateway.agree(Purpose.HEALTH_CENTRE)
+        for second in range(50, 120):
+            gateway.pipeline.accept(pulse(second, 70))
+        ((purpose, record),) = await gateway.records(Stream.ALERT)
+        assert (purpose, record.subject, record.alert.transition) == (Purpose.HEALTH_CENTRE, PERSON, Transition.CLEARED)
+        assert await gateway.records() == []
+
+
+async def test_a_river_alert_keeps_its_id_over_a_restart_and_drives_the_lamp(tmp_path):
+    """Promise 3: the lamp is on before the hub or the disk know, and an alert is not raised twice."""
+    leds = [Led("lamp-1", tmp_path, frozenset({"river_stage"}))]
+    async with gateway_in(tmp_path, leds) as gateway:
+        gateway.pipeline.accept(level(0, 1.2))
+        ((_, first),) = await gateway.records(Stream.ALERT)
+    async with gateway_in(tmp_path, leds, "2" * 16) as gateway:
+        gateway.pipeline.accept(level(10, 1.3))
+        gateway.pipeline.accept(level(20, 0.2))
+        events = [record.alert for _, record in await gateway.records(Stream.ALERT) if isinstance(record, AlertRecord)]
+        assert [event.transition for event in events] == [Transition.RAISED, Transition.CLEARED]
+        assert {event.id for event in events} == {first.alert.id}
+
+
+async def test_a_lost_device_leaves_a_gap_when_it_speaks_again(tmp_path):
+    async with gateway_in(tmp_path) as gateway:
+        gateway.pipeline.accept(level(0, 0.5))
+        gateway.pipeline.link(RIVER, LinkState.LOST, after(3))
+        gateway.pipeline.accept(level(9, 0.5))
+        gaps = [record for _, record in await gateway.records() if isinstance(record, Gap)]
+        assert gaps == [Gap(RIVER, None, after(0), after(9), GapReason.UNREACHABLE)]
+
+
+async def test_a_restart_declares_what_the_last_commit_interval_cost(tmp_path):
+    async with gateway_in(tmp_path) as gateway:
+        gateway.pipeline.accept(level(0, 0.5))
+        await gateway.committer.flush()
+        gateway.pipeline.accept(level(1, 0.6))
+    async with gateway_in(tmp_path, epoch="2" * 16) as gateway:
+        gateway.pipeline.accept(level(5, 0.7))
+        gaps = [record for _, record in await gateway.records() if isinstance(record, Gap)]
+        assert gaps == [Gap(RIVER, None, after(0), after(5), GapReason.RESTART)]
+
+
+async def test_a_bus_out_of_service_leaves_only_its_mesh_cell(tmp_path):
+    """Promise 2: where a bus rests, its driver lives."""
+    async with gateway_in(tmp_path) as gateway:
+        fix = Position(33.957831, 130.941459, 3.0, 90.0)
+        gateway.pipeline.accept(sample(BUS, NOON, fix, Reading("satellites", 9)))
+        night = NOON + timedelta(hours=13)
+        gateway.pipeline.accept(sample(BUS, night, fix, Reading("satellites", 9)))
+        (_, by_day), (_, by_night) = await gateway.records()
+        assert by_day.members[0] == fix._replace(flag=Flag.GOOD)
+        assert by_night.members == (Reading("mesh_cell", 503077453.0, Flag.GOOD),)
