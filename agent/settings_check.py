@@ -130,7 +130,7 @@ def check_devices(
 ) -> None:
     """Note a device of an undeclared person, a wearable of nobody, and two tables that read the same device."""
     declared = {part.written.get("id") for part in persons}
-    read: dict[tuple[str, object], Place] = {}
+    read: dict[tuple[str, str], Place] = {}
     for part, config in zip(devices, configs, strict=True):
         table = part.checked
         if table is None:
@@ -139,7 +139,8 @@ def check_devices(
             document.fault((*part.at, "person"), "no [[person]] has this id", "Add the [[person]], or correct the id")
         if config is None:
             continue
-        key = (table.kind, getattr(config, "address", config.model_dump_json()))
+        address = getattr(config, "address", None)
+        key = (table.kind, address.upper() if isinstance(address, str) else config.model_dump_json())
         first = read.setdefault(key, part.at)
         if first != part.at:
             cause = f"this [[device]] reads the same device as the one on line {document.line(first)}"

@@ -50,9 +50,14 @@ class Driver(Protocol):
 
 
 class DriverModule(Protocol):
-    """What a driver's module offers to the registry: its configuration model and how to make one connection."""
+    """What a driver's module offers to the registry: its configuration model and how to make one connection.
+
+    `IS_WORN` says that the device is worn by a person, so that a configuration without the person is refused: values
+    of a body must never be treated as those of a thing.
+    """
 
     Config: type[BaseModel]
+    IS_WORN: bool
 
     def open(self, config: BaseModel, context: Context) -> Driver:
         """A driver ready to be entered; opens nothing yet."""

@@ -15,6 +15,7 @@ from drivers.codecs.nmea0183 import decode
 from drivers.codecs.nmea_fix import Doubt, Fix, FixAssembler, judged_time
 from drivers.links.serial_port import SerialPort
 
+IS_WORN = False
 END_OF_BURST_S = 0.25
 """A receiver says its cycle in one burst: after so much silence nothing more comes of it."""
 
