@@ -1,8 +1,9 @@
 """Adapter1 at /org/bluez/hci0: power, discovery with filters, the devices it has heard (BlueZ doc/adapter-api.txt)."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from dbus_fast import Variant
 
@@ -25,6 +26,23 @@ _FILTERS = {
     "Discoverable": "b",
     "Pattern": "s",
 }
+
+
+class Wish(Protocol):
+    """What somebody listens for."""
+
+    def takes(self, presence: Presence) -> bool:
+        """Whether the wearable's advertisement is wanted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who listens passively; `found` is called with a device's path when it is first heard."""
+
+    wish: Wish
+    found: Callable[[str], None]
+    known: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +76,7 @@ class Adapter:
         self.devices: dict[str, Device] = {}
         self._filters: dict[str, Filter] = {}
         self._scans: set[str] = set()
+        self._listeners: dict[tuple[str, str], Listener] = {}
         self._sweep: asyncio.Task[None] | None = None
         core.tree.add(ADAPTER_PATH, {ADAPTER: Interface(self._properties(), self._methods(), self._setters())})
 
@@ -65,7 +84,7 @@ class Adapter:
         """A client left the bus: its scan and its subscriptions go with it."""
         self._filters.pop(sender, None)
         self._scans.discard(sender)
-        self._follow()
+        self.drop_listeners(lambda key: key[0] == sender)
         for device in self.devices.values():
             for characteristic in device.gatt.characteristics.values():
                 characteristic.forget(sender)
@@ -74,8 +93,22 @@ class Adapter:
         """The adapter went on or off; off ends every scan."""
         if not is_on:
             self._scans.clear()
-            self._follow()
+        self._follow()
         self._set({"Powered": Variant("b", is_on)})
+
+    def has_listener(self, key: tuple[str, str]) -> bool:
+        """Whether this monitor (sender, path) listens."""
+        return key in self._listeners
+
+    def add_listener(self, key: tuple[str, str], wish: Wish, found: Callable[[str], None]) -> None:
+        """Listen passively for a monitor (sender, path)."""
+        self._listeners[key] = Listener(wish, found)
+        self._follow()
+
+    def drop_listeners(self, is_meant: Callable[[tuple[str, str]], bool]) -> None:
+        """Stop listening for some monitors."""
+        self._listeners = {key: each for key, each in self._listeners.items() if not is_meant(key)}
+        self._follow()
 
     def device(self, wearable: Wearable) -> Device | None:
         """What we know of a wearable, None before it was heard."""
@@ -163,14 +196,15 @@ class Adapter:
         raise errors.does_not_exist()
 
     def _follow(self) -> None:
-        """Scan while somebody wants it."""
-        if self._scans and self._sweep is None:
+        """Listen while somebody wants it. Passive listening is no discovery to the bus."""
+        is_wanted = self._core.radio.is_on and bool(self._scans or self._listeners)
+        if is_wanted and self._sweep is None:
             self._sweep = self._core.spawn(self._listen())
-            self._set({"Discovering": Variant("b", True)})
-        elif not self._scans and self._sweep is not None:
+        elif not is_wanted and self._sweep is not None:
             self._sweep.cancel()
             self._sweep = None
-            self._set({"Discovering": Variant("b", False)})
+        self._set({"Discovering": Variant("b", bool(self._scans))})
+        if not is_wanted:
             for device in self.devices.values():
                 device.scan_ended()
 
@@ -182,18 +216,26 @@ class Adapter:
                 self._hear(presence)
 
     def _hear(self, presence: Presence) -> None:
-        wanted = [filter_ for filter_ in self._wishes() if filter_.takes(presence)]
-        if not wanted:
+        listeners = [each for each in self._listeners.values() if each.wish.takes(presence)]
+        wanted = [wish for wish in self._scan_filters() if wish.takes(presence)]
+        if not wanted and not listeners:
             return
         address = presence.wearable.address
         device = self.devices.get(address)
         if device is None:
-            self.devices[address] = Device(self._core, presence, self._confirm, self._vanished)
+            device = Device(self._core, presence, self._confirm, self._vanished)
+            self.devices[address] = device
         else:
             device.heard(presence.rssi_dbm, any(each.wants_duplicates for each in wanted))
+        for listener in listeners:
+            if device.path not in listener.known:
+                listener.known.add(device.path)
+                listener.found(device.path)
 
-    def _wishes(self) -> list[Filter]:
+    def _scan_filters(self) -> list[Filter]:
         return [self._filters.get(sender, EVERYTHING) for sender in self._scans]
 
     def _vanished(self, device: Device) -> None:
         self.devices.pop(device.wearable.address, None)
+        for listener in self._listeners.values():
+            listener.known.discard(device.path)

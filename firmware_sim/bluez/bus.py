@@ -20,17 +20,17 @@ from dbus_fast import DBusError, Message, MessageFlag, MessageType
 
 from contract.errors import ProtocolError
 from firmware_sim.bluez import bus_calls, sasl
-from firmware_sim.bluez.bus_calls import BUS_NAME
+from firmware_sim.bluez.bus_calls import BUS_NAME, BUS_PATH
+from firmware_sim.bluez.claim import claim
 from firmware_sim.bluez.match import Rule
 from firmware_sim.bluez.wire import Wire, marshal
 
-BUS_PATH = "/org/freedesktop/DBus"
 MAX_PEERS = 256
 """Connections at once; dbus-daemon's own max_connections_per_user, so that a leak shows here as it does there."""
 MAX_AWAITED = 4096
 """Replies a peer may owe at once; more calls to it are refused."""
 SOCKET_BUFFER_BYTES = 1 << 20
-"""Asked of the kernel for each peer: dbus-fast's writer takes a full socket as the end of the connection."""
+"""Asked of the kernel for what is sent, so that a burst seldom has to wait in the backlog."""
 
 _log = logging.getLogger(__name__)
 
@@ -71,9 +71,8 @@ class PrivateBus:
         return f"unix:path={self.path}"
 
     async def __aenter__(self) -> Self:
-        """Listen. OSError when the folder cannot be written."""
-        with suppress(FileNotFoundError):
-            self.path.unlink()
+        """Listen. Refused when somebody else does, Misconfigured or OSError when no socket can be there."""
+        claim(self.path)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK)
         self._listener.bind(str(self.path))
         self._listener.listen(64)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from firmware_sim.bluez.bus import Peer, PrivateBus
 
 BUS_NAME = "org.freedesktop.DBus"
+BUS_PATH = "/org/freedesktop/DBus"
 MAX_RULES = 512
 """Match rules a peer may have; dbus-daemon's default."""
 

@@ -14,7 +14,7 @@ from dbus_fast import Message, MessageFlag, MessageType
 from contract.errors import ProtocolError, Unreachable
 from firmware_sim.bluez import sasl
 from firmware_sim.bluez.bus import SOCKET_BUFFER_BYTES, close_descriptors
-from firmware_sim.bluez.bus_calls import BUS_NAME
+from firmware_sim.bluez.bus_calls import BUS_NAME, BUS_PATH
 from firmware_sim.bluez.wire import Wire, marshal
 
 CONNECT_LIMIT_S = 5.0
@@ -66,7 +66,7 @@ class BusClient:
 
     async def call_bus(self, member: str, signature: str = "", body: Sequence[object] = ()) -> Message:
         """Call the bus itself; ProtocolError when it answers with an error."""
-        reply = await self.call(BUS_NAME, "/org/freedesktop/DBus", BUS_NAME, member, signature, body)
+        reply = await self.call(BUS_NAME, BUS_PATH, BUS_NAME, member, signature, body)
         if reply.message_type is MessageType.ERROR:
             raise ProtocolError(f"the bus refused {member}: {reply.error_name}")
         return reply

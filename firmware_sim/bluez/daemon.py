@@ -9,6 +9,7 @@ from typing import Self
 from xml.sax.saxutils import escape
 
 from contract.errors import Unreachable
+from firmware_sim.bluez.claim import claim
 
 BINARY = "dbus-daemon"
 START_LIMIT_S = 5.0
@@ -40,11 +41,11 @@ class PrivateDaemon:
         self._process: Process | None = None
 
     async def __aenter__(self) -> Self:
-        """Start it and wait until it listens. Unreachable when it is not installed or does not come up."""
+        """Start it. Unreachable when it is not installed or does not come up; else as `claim`."""
         binary = shutil.which(BINARY)
         if binary is None:
             raise Unreachable(f"{BINARY} is not installed (Debian package dbus-daemon)")
-        self._path.unlink(missing_ok=True)
+        claim(self._path)
         file = self._path.with_suffix(".conf")
         file.write_text(configuration(self._path), encoding="utf-8")
         arguments = (f"--config-file={file}", "--nofork", "--nopidfile", "--print-address=1")

@@ -10,17 +10,21 @@ from typing import Self
 
 from dbus_fast import Message
 
+from contract.errors import Refused, Unreachable
 from firmware_sim.bluez.adapter import Adapter
 from firmware_sim.bluez.agent import Agents
 from firmware_sim.bluez.bus_calls import BUS_NAME
 from firmware_sim.bluez.client import BusClient
 from firmware_sim.bluez.core import TEMPORARY_S, Core
 from firmware_sim.bluez.errors import BluezError
+from firmware_sim.bluez.monitor import Monitors
 from firmware_sim.bluez.profile import Wearable
 from firmware_sim.bluez.radio import Radio
 from firmware_sim.bluez.tree import Answer, Tree
 
 NAME = "org.bluez"
+DO_NOT_QUEUE = 4
+PRIMARY_OWNER = 1
 
 _log = logging.getLogger(__name__)
 
@@ -34,26 +38,29 @@ class BluetoothDaemon:
         self._tasks: set[asyncio.Task[None]] = set()
         self._radio = radio
         self._core = Core(Tree(self._client.emit), radio, self._client.call, self._spawn, temporary_s)
-
-    async def __aenter__(self) -> Self:
-        """Connect, then show the adapter under the name org.bluez. Unreachable when there is no bus."""
-        await self._client.connect(self._bus_socket)
         self._agents = Agents(self._core)
         self._adapter = Adapter(self._core, self._agents.confirm)
+        self._monitors = Monitors(self._core, self._adapter)
+
+    async def __aenter__(self) -> Self:
+        """Show the adapter under the name org.bluez. Unreachable without a bus, Refused when the name is taken."""
+        await self._client.connect(self._bus_socket)
+        try:
+            await self._take_name()
+        except BaseException:
+            self._client.close()
+            raise
         self._radio.listener = self
-        rule = f"type='signal',sender='{BUS_NAME}',member='NameOwnerChanged'"
-        await self._client.call_bus("AddMatch", "s", [rule])
-        await self._client.call_bus("RequestName", "su", [NAME, 0])
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Leave the bus at once, as a killed bluetoothd does; every link ends."""
+        """Leave the bus at once, as a killed bluetoothd does; every link ends and nobody is told."""
         self._radio.listener = None
+        self._client.close()
         for device in list(self._adapter.devices.values()):
             device.removed()
-        self._client.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)  # each has logged its own failure
@@ -88,6 +95,13 @@ class BluetoothDaemon:
         else:
             self._spawn(self._answer_later(message, outcome))
 
+    async def _take_name(self) -> None:
+        rule = f"type='signal',sender='{BUS_NAME}',member='NameOwnerChanged'"
+        await self._client.call_bus("AddMatch", "s", [rule])
+        reply = await self._client.call_bus("RequestName", "su", [NAME, DO_NOT_QUEUE])
+        if reply.body != [PRIMARY_OWNER]:
+            raise Refused(f"{NAME} is taken on this bus")
+
     async def _answer_later(self, message: Message, outcome: Awaitable[Answer]) -> None:
         try:
             answer = await outcome
@@ -103,9 +117,11 @@ class BluetoothDaemon:
             os.close(descriptor)
 
     def _signal(self, message: Message) -> None:
-        if message.member == "NameOwnerChanged" and message.sender == BUS_NAME and not message.body[2]:
-            self._agents.forget(message.body[0])
-            self._adapter.forget(message.body[0])
+        if message.sender == BUS_NAME and message.member == "NameOwnerChanged" and not message.body[2]:
+            for part in (self._agents, self._monitors, self._adapter):
+                part.forget(message.body[0])
+        elif message.member == "InterfacesAdded" and message.signature == "oa{sa{sv}}":
+            self._monitors.shown(message)
 
     def _lost(self) -> None:
         """The bus went away: nobody is there to tell, and leaving the block cleans up."""
@@ -120,5 +136,7 @@ class BluetoothDaemon:
         """The top of every task of the daemon: one that fails is logged and ends, the daemon goes on."""
         try:
             await work
+        except Unreachable:
+            _log.info("the bus went away before a client answered")
         except Exception:  # noqa: BLE001  # the top of a task, logged with its traceback
             _log.exception("a task of the simulated bluetoothd failed")

@@ -32,6 +32,7 @@ class SimulatedBlueZ:
         self._socket_path = socket_path
         self._temporary_s = temporary_s
         self._stack = AsyncExitStack()
+        self._bluetoothd: BluetoothDaemon | None = None
 
     @property
     def address(self) -> str:
@@ -42,7 +43,8 @@ class SimulatedBlueZ:
         """Start the bus and bluetoothd on it. Unreachable when a dbus-daemon was asked for and does not come up."""
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._bus)
-            await stack.enter_async_context(BluetoothDaemon(self._socket_path, self.radio, self._temporary_s))
+            stack.push_async_callback(self.crash)
+            await self.restart()
             self._stack = stack.pop_all()
         return self
 
@@ -51,3 +53,16 @@ class SimulatedBlueZ:
     ) -> None:
         """Stop bluetoothd, then the bus."""
         await self._stack.__aexit__(kind, error, traceback)
+
+    async def crash(self) -> None:
+        """Kill bluetoothd, while the bus goes on: links end, nobody is told, what it knew is forgotten."""
+        bluetoothd, self._bluetoothd = self._bluetoothd, None
+        if bluetoothd is not None:
+            await bluetoothd.__aexit__(None, None, None)
+
+    async def restart(self) -> None:
+        """Start bluetoothd, after a crash or as the first one."""
+        await self.crash()
+        bluetoothd = BluetoothDaemon(self._socket_path, self.radio, self._temporary_s)
+        await bluetoothd.__aenter__()
+        self._bluetoothd = bluetoothd

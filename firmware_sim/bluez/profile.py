@@ -37,6 +37,11 @@ class Service:
     is_claimed: bool = False
 
 
+def short_uuid(uuid: str) -> int:
+    """The 16 bits of a UUID on the Bluetooth base UUID."""
+    return int(uuid[:8], 16)
+
+
 class Wearable(Protocol):
     """Any peripheral that a radio can carry. Requests it refuses raise `errors.AttError`."""
 
@@ -56,3 +61,9 @@ class Wearable(Protocol):
     def write(self, uuid: str, value: bytes) -> None:
         """Write a characteristic."""
         ...
+
+
+def advertisement(wearable: Wearable) -> dict[int, bytes]:
+    """Its advertising data by type (Bluetooth assigned numbers, 2.3: flags, complete list of services, name)."""
+    services = b"".join(short_uuid(uuid).to_bytes(2, "little") for uuid in wearable.advertised)
+    return {0x01: b"\x06", 0x03: services, 0x09: wearable.name.encode()}
