@@ -6,7 +6,7 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """Maker, model, serial and revisions as the device states them; None where it does not."""
+    """Maker, model, serial and revisions as the device states them, and where it is worn; None where it does not."""
 
     maker: str | None = None
     model: str | None = None
@@ -14,6 +14,7 @@ class Description:
     firmware: str | None = None
     hardware: str | None = None
     software: str | None = None
+    body_location: str | None = None
 
 
 class LinkState(StrEnum):
