@@ -58,18 +58,18 @@ def registers(weather: Weather, number: int) -> tuple[bytes, Said]:
 
     ValueError when a value does not fit its register.
     """
-    level, level_m = _steps(weather, "water_level", 1000, _NO_INT32)
-    temperature, temperature_c = _steps(weather, "air_temperature", 10, _NO_INT16)
-    humidity, humidity_pct = _steps(weather, "humidity", 10, _NO_UINT16)
-    speed, speed_mps = _steps(weather, "wind_speed", 10, _NO_UINT16)
-    direction, direction_deg = _steps(weather, "wind_direction", 1, _NO_UINT16)
-    pressure = struct.pack(">f", weather.get("pressure", float("nan")))
-    tips = int(weather.get("rainfall", 0.0) / TIP_MM) % _TIPS
     number %= 2**32
     try:
+        level, level_m = _steps(weather, "water_level", 1000, _NO_INT32)
+        temperature, temperature_c = _steps(weather, "air_temperature", 10, _NO_INT16)
+        humidity, humidity_pct = _steps(weather, "humidity", 10, _NO_UINT16)
+        speed, speed_mps = _steps(weather, "wind_speed", 10, _NO_UINT16)
+        direction, direction_deg = _steps(weather, "wind_direction", 1, _NO_UINT16)
+        pressure = struct.pack(">f", weather.get("pressure", float("nan")))
+        tips = int(weather.get("rainfall", 0.0) / TIP_MM) % _TIPS
         words = struct.pack(">IihH", number, level, temperature, humidity) + pressure[2:] + pressure[:2]
         words += struct.pack(">HHH", speed, direction, tips)
-    except struct.error as error:
+    except (struct.error, OverflowError) as error:
         raise ValueError("a value does not fit its register") from error
     said = {
         "device_counter": float(number),
