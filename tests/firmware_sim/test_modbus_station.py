@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymodbus.client import AsyncModbusTcpClient
-from support.waiting import until
 
 from firmware_sim.farm import farm
 from firmware_sim.modbus_faults import Fault, FaultKind
 from firmware_sim.modbus_pdu import ExceptionCode, Span, Table, Tables, pack_bits, unpack_bits
 from firmware_sim.modbus_station import MAX_CONNECTIONS, Equipment, ModbusStation, Said
 from firmware_sim.river_station import SPANS, Weather, river_station
+from support.waiting import until
 
 WEATHER: Weather = {
     "water_level": -0.123,

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.corpus import corpus
 
 from firmware_sim.nmea import Fix, burst, checksum, gga, rmc, rolled_over, said, vtg, zda
+from support.corpus import corpus
 
 AT = datetime(2026, 11, 22, 13, 59, 59, 999_999, tzinfo=UTC)
 KARATO = Fix(AT, 33.9576, 130.9438, speed_mps=10.0, course_deg=47.128)
