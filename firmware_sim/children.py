@@ -86,9 +86,13 @@ class Child:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
+    def let_end(self) -> None:
+        """From now on the child is not started again."""
+        self._stopping.set()
+
     async def stop(self) -> None:
         """SIGTERM, then SIGKILL after STOP_LIMIT_S. The child is not started again."""
-        self._stopping.set()
+        self.let_end()
         for number, limit_s in ((signal.SIGTERM, STOP_LIMIT_S), (signal.SIGKILL, KILL_LIMIT_S)):
             self.send(number)
             if self._process is not None:

@@ -1,0 +1,125 @@
+"""The command `kanmon-sim`: the demo, the simulated town alone, and recordings played through real ports."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from contract.errors import KanmonError, Misconfigured, Refused, Unreachable
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+
+EXIT_FAILED = 1
+EXIT_CODES: tuple[tuple[type[KanmonError], int], ...] = ((Misconfigured, 2), (Unreachable, 4), (Refused, 5))
+EXIT_INTERRUPTED = 130
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; messages go to stderr.")]
+Seed = Annotated[int, typer.Option(help="What the day in the town is drawn from.")]
+
+
+@app.command()
+def demo(
+    for_s: Annotated[float | None, typer.Option("--for", min=0, metavar="SECONDS", help="End after so long.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of the page; 0: free ports for everything.")] = 8080,
+    state: Annotated[Path | None, typer.Option(help="State folder; without it a temporary one.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the temporary state folder.")] = False,
+    seed: Seed = 1,
+    as_json: Json = False,
+) -> None:
+    """Run hub, gateway and a simulated town; end with the balance of what was emitted. Exit 1 when it does not hold."""
+    from firmware_sim import demo as whole
+    from firmware_sim import narrator, ports, scenario
+    from firmware_sim.plan import Layout
+    from firmware_sim.state_folder import state_folder
+
+    with told_errors(as_json), state_folder(state, keep) as root:
+        options = whole.Options(Layout(root), ports.choose(port), seed, scenario.STAGES_M, for_s)
+        people = narrator.ForPeople()
+        outcome = asyncio.run(whole.run(options, narrator.ForMachines() if as_json else people))
+        if as_json:
+            typer.echo(whole.as_json(outcome))
+        else:
+            people.balanced(outcome.balance)
+    raise typer.Exit(0 if outcome.balance.holds else EXIT_FAILED)
+
+
+@app.command()
+def town(
+    state: Annotated[Path, typer.Option(help="State folder: emitted.jsonl, D-Bus socket, GNSS port.")],
+    seed: Seed = 1,
+    modbus_port: Annotated[int, typer.Option(min=0, max=65535, help="Of the river station; 0: a free one.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Run the simulated devices alone until a signal. SIGUSR1: say nothing more, keep every link open."""
+    from firmware_sim import town as simulated
+    from firmware_sim.plan import TownLayout
+
+    def on_ready(modbus: int) -> None:
+        layout = TownLayout(state.absolute())
+        facts = {"modbus_port": modbus, "dbus": f"unix:path={layout.bus_socket}", "gnss": str(layout.gnss_port)}
+        typer.echo(json.dumps(facts) if as_json else "\n".join(f"{name}: {value}" for name, value in facts.items()))
+
+    with told_errors(as_json):
+        asyncio.run(simulated.run(TownLayout(state.absolute()), seed, modbus_port, on_ready))
+
+
+@app.command()
+def replay(
+    nmea: Annotated[Path | None, typer.Option(help="A log of NMEA sentences, through a serial port.")] = None,
+    rr: Annotated[Path | None, typer.Option(help="RR intervals, as notifications of a heart-rate strap.")] = None,
+    modbus: Annotated[Path | None, typer.Option(metavar="CSV", help="A table, through the river station.")] = None,
+    state: Annotated[Path | None, typer.Option(help="Folder of port and socket; else a temporary one.")] = None,
+    modbus_port: Annotated[int, typer.Option(min=0, max=65535, help="Of the river station; 0: a free one.")] = 0,
+    speed: Annotated[float, typer.Option(min=0.001, help="2 takes half the recording's time.")] = 1.0,
+    as_json: Json = False,
+) -> None:
+    """Play a recording through the port of a simulated device; waits for a reader, and loses nothing."""
+    from firmware_sim import player
+    from firmware_sim.plan import TownLayout
+    from firmware_sim.replay import Pace
+    from firmware_sim.state_folder import state_folder
+
+    def on_ready(where: str) -> None:
+        typer.echo(where, err=True)
+
+    if sum(path is not None for path in (nmea, rr, modbus)) != 1:
+        raise typer.BadParameter("name one recording: --nmea, --rr or --modbus")
+    with told_errors(as_json), state_folder(state, keep=False) as root:
+        layout, pace = TownLayout(root), Pace(speed)
+        if nmea is not None:
+            played = player.play_nmea(nmea, layout, pace, on_ready)
+        elif rr is not None:
+            played = player.play_rr(rr, layout, pace, on_ready)
+        else:
+            assert modbus is not None  # noqa: S101  one of the three is there
+            played = player.play_modbus(modbus, layout, pace, on_ready, modbus_port)
+        progress = asyncio.run(played)
+        answer = {"played": progress.done, "total": progress.total}
+        typer.echo(json.dumps(answer) if as_json else f"{progress.done} of {progress.total} played")
+
+
+@contextmanager
+def told_errors(as_json: bool) -> Iterator[None]:
+    """Errors of the project as one sentence (or JSON object) and an exit code by family; never a traceback."""
+    try:
+        yield
+    except KanmonError as error:
+        family = next((known for known, _ in EXIT_CODES if isinstance(error, known)), type(error))
+        if as_json:
+            typer.echo(json.dumps({"error": {"family": family.__name__, "text": str(error)}}, ensure_ascii=False))
+        else:
+            typer.echo(f"kanmon-sim: {error}", err=True)
+        code = next((code for known, code in EXIT_CODES if isinstance(error, known)), EXIT_FAILED)
+        raise typer.Exit(code) from error
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        typer.echo("kanmon-sim: interrupted", err=True)
+        raise typer.Exit(EXIT_INTERRUPTED) from error
+
+
+if __name__ == "__main__":
+    sys.exit(app())
