@@ -109,7 +109,7 @@ STATIONS: Mapping[str, tuple[StageLevels, ...]] = MappingProxyType(
                 version="demo-2026-11",
                 valid_from=date(2026, 11, 1),
                 valid_to=None,
-                thresholds_m=((1, 1.5), (2, 2.0), (3, 2.5), (4, 3.0), (5, 3.5)),
+                thresholds_m=((1, 1.0), (2, 1.5), (3, 2.0), (4, 2.5), (5, 3.0)),
             ),
         ),
     }

@@ -7,10 +7,10 @@ from math import floor, inf, nan
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.corpus import corpus
 
 from agent.mesh import LEVELS, cell_centre, mesh_code
 from contract.errors import ProtocolError, Refused
+from support.corpus import corpus
 
 CELLS = {
     1: (Fraction(2, 3), Fraction(1)),

@@ -24,7 +24,8 @@ class Gauge:
     """A rule and the seconds that pass between the readings it is given."""
 
     def __init__(self, **settings: object) -> None:
-        config = RiverStageConfig.model_validate({"device": "river-1", "table": "demo", **settings})
+        stages = [{"level": level, "threshold_m": metres} for level, metres in THRESHOLDS.items()]
+        config = RiverStageConfig.model_validate({"device": "river-1", "stage": stages, **settings})
         self.ids = 0
         self.rule: RiverStage = river_stage.build(config, self.new_id)
         self.uptime_s = 100.0
@@ -61,7 +62,7 @@ def test_a_rising_and_falling_river_is_one_alert_from_raised_to_cleared() -> Non
 
 
 def test_the_alert_tells_which_level_was_reached_and_what_it_rests_on() -> None:
-    (event,) = Gauge().read(2.0)
+    (event,) = Gauge(table="demo", stage=[]).read(1.5)
     assert (event.name_ja, event.name_en) == ("氾濫注意水位に到達", "Flood caution level reached")
     assert event.rule_version == "demo-2026-11+stage-names-2007-04"
     assert dict(event.evidence) == {
@@ -160,7 +161,7 @@ def test_another_device_and_another_quantity_say_nothing() -> None:
 
 
 def test_an_open_alert_outlives_a_restart_with_the_scheme_it_was_raised_under() -> None:
-    before = Gauge(stage=[{"level": 2, "threshold_m": 1.0}], table=None)
+    before = Gauge(stage=[{"level": 2, "threshold_m": 1.0}])
     (raised,) = before.read(1.2)
     after = Gauge()
     after.rule.restore(json.loads(json.dumps(before.rule.state())))

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.corpus import corpus
 
 from contract.errors import ProtocolError
 from drivers.codecs.gatt import (
@@ -23,6 +22,7 @@ from drivers.codecs.gatt import (
     encode_control_point,
     long_uuid,
 )
+from support.corpus import corpus
 
 
 def heart_rate(value: bytes) -> dict[str, object]:
