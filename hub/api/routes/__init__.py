@@ -1,0 +1,1 @@
+"""One file a subject; each route asks hub.policy before it asks the store."""

@@ -1,0 +1,60 @@
+"""Broker credentials: one file a user, made here, readable by the owner only. The file's name is the user's name."""
+
+import json
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from cloud_sync.topics import RESERVED_NAMES, gateway_permissions
+from contract.errors import Fault, Misconfigured
+from contract.ids import GatewayId, is_id
+from hub.state_folder import write_private
+
+HUB_USER = "hub"
+_SUFFIX = ".password"
+_SECRET_BYTES = 32
+"""256 bits: the server compares plain text, which a longer hash would not make safer against guessing."""
+
+
+def credential_path(folder: Path, user: str) -> Path:
+    """Where the password of `user` lies."""
+    return folder / f"{user}{_SUFFIX}"
+
+
+def ensure(folder: Path, user: str) -> str:
+    """The password of `user`, drawn and written when there is none."""
+    path = credential_path(folder, user)
+    if not path.exists():
+        write_private(path, secrets.token_urlsafe(_SECRET_BYTES))
+    return path.read_text("utf-8").strip()
+
+
+def add_gateway(folder: Path, name: str) -> tuple[Path, bool]:
+    """The credential file of gateway `name`, and whether it is new. Misconfigured when the name cannot be one."""
+    if not is_id(name) or name in RESERVED_NAMES:
+        fix = "Take 1 to 63 of a-z, 0-9, '-' and '_', starting and ending with a letter or digit, and not 'hub'"
+        raise Misconfigured(Fault("gateway id", 0, "this is no gateway's name", fix))
+    path = credential_path(folder, name)
+    is_new = not path.exists()
+    ensure(folder, name)
+    return path, is_new
+
+
+def gateways(folder: Path) -> Sequence[GatewayId]:
+    """Every gateway that has a credential."""
+    names = (path.name.removesuffix(_SUFFIX) for path in folder.glob(f"*{_SUFFIX}"))
+    return sorted(GatewayId(name) for name in names if is_id(name) and name not in RESERVED_NAMES)
+
+
+def users_config(folder: Path) -> str:
+    """The server's `authorization` block: the hub may do everything, a gateway its own topics and nothing else.
+
+    Passwords stand in it in plain text, so it lies beside the credential files under the same rights. The server
+    takes bcrypt hashes too, but nothing in the standard library makes them and these secrets cannot be guessed.
+    """
+    users: list[dict[str, object]] = [{"user": HUB_USER, "password": ensure(folder, HUB_USER)}]
+    for gateway in gateways(folder):
+        publish, subscribe = gateway_permissions(gateway)
+        permissions = {"publish": list(publish), "subscribe": list(subscribe)}
+        users.append({"user": gateway, "password": ensure(folder, gateway), "permissions": permissions})
+    return f"authorization {json.dumps({'users': users}, indent=1)}\n"

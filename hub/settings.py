@@ -1,0 +1,67 @@
+"""The hub's settings: hub.toml where there is one, checked whole; the command line wins over it."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from contract.configuration import Wrong, parse
+from contract.errors import Fault, Misconfigured
+
+_Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HttpTable(_Table):
+    """Where pages and API are served: plain HTTP, so on loopback only. Port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: _Port = 8080
+
+    @field_validator("host")
+    @classmethod
+    def _is_loopback(cls, host: str) -> str:
+        try:
+            is_loopback = ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            is_loopback = False
+        if not is_loopback:
+            raise Wrong("the hub serves plain HTTP, so on loopback only", 'Write "127.0.0.1" or "::1"')
+        return host
+
+
+class BrokerTable(_Table):
+    """Ports of the embedded broker, on loopback. Port 0 takes a free one."""
+
+    mqtt_port: _Port = 1883
+    nats_port: _Port = 4222
+
+
+class Settings(_Table):
+    """Everything hub.toml may hold."""
+
+    http: HttpTable = HttpTable()
+    broker: BrokerTable = BrokerTable()
+
+
+def load(path: Path | None) -> Settings:
+    """The settings in `path`, defaults without one; Misconfigured with every fault."""
+    if path is None:
+        return Settings()
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(Fault(str(path), 0, "the file cannot be read", "Name a readable UTF-8 file")) from error
+    return parse(Settings, text, str(path))
+
+
+def with_ports(settings: Settings, http: int | None, mqtt: int | None, nats: int | None) -> Settings:
+    """`settings` with the ports that are given in place of its own."""
+    http_table = settings.http if http is None else settings.http.model_copy(update={"port": http})
+    ports = {"mqtt_port": mqtt, "nats_port": nats}
+    broker = settings.broker.model_copy(update={name: port for name, port in ports.items() if port is not None})
+    return settings.model_copy(update={"http": http_table, "broker": broker})

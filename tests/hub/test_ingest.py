@@ -1,0 +1,93 @@
+"""From a gateway's MQTT client through the real broker into the database, and back as a receipt."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiomqtt
+import httpx
+import pytest
+
+from cloud_sync import blob, topics
+from cloud_sync.envelope import (
+    Hello,
+    Part,
+    Receipt,
+    decode_receipt,
+    encode_envelope,
+    encode_hello,
+)
+from contract.ids import Epoch, GatewayId
+from contract.record import Measured, Range, Stream
+from contract.sample import ClockQuality, Flag, Reading
+from hub.state_folder import Running
+from support.running_hub import gateway_client, hub_here
+
+GATEWAY = GatewayId("gw-1")
+EPOCH = Epoch("00000000000000b1")
+NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+async def root(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+async def hub(root: Path) -> AsyncIterator[Running]:
+    async with hub_here(root) as running:
+        yield running
+
+
+def levels(first: int, count: int) -> bytes:
+    """An envelope of `count` readings whose values are their sequence numbers."""
+    records = [
+        Measured(
+            "river-1", NOW + timedelta(seconds=n), ClockQuality.SYNCHRONISED, (Reading("water_level", n, Flag.GOOD),)
+        )
+        for n in range(first, first + count)
+    ]
+    range_ = Range(EPOCH, Stream.DATA, first, first + count - 1)
+    return encode_envelope([Part(range_, None, blob.encode(records))])
+
+
+async def receipts(client: aiomqtt.Client, last: int, limit_s: float = 15.0) -> list[Receipt]:
+    """Receipts up to the one that names `last`."""
+    found = []
+    async with asyncio.timeout(limit_s):
+        async for message in client.messages:
+            if str(message.topic).endswith("/receipt"):
+                found.append(decode_receipt(bytes(message.payload)))
+                if any(range_.last == last for range_ in found[-1].ranges):
+                    break
+    return found
+
+
+async def stored(running: Running, device: str = "river-1") -> list[float]:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.http_port}") as client:
+        answer = await client.get("/api/v1/readings", params={"device": device, "limit": 10000})
+        return [item["value"] for item in answer.json()["items"]]
+
+
+async def test_what_a_gateway_publishes_is_stored_and_receipted(root: Path, hub: Running) -> None:
+    async with gateway_client(root, GATEWAY, hub.mqtt_port) as client:
+        await client.subscribe(topics.down_filter(GATEWAY))
+        for first in range(1, 501, 100):
+            await client.publish(topics.up(GATEWAY, Stream.DATA), levels(first, 100), qos=1)
+        got = await receipts(client, 500)
+        named = sorted(range_ for receipt in got for range_ in receipt.ranges)
+        assert named == [Range(EPOCH, Stream.DATA, first, first + 99) for first in range(1, 501, 100)]
+    assert await stored(hub) == [float(n) for n in range(1, 501)]
+
+
+async def test_a_hello_is_answered_with_the_hubs_time(root: Path, hub: Running) -> None:
+    async with gateway_client(root, GATEWAY, hub.mqtt_port) as client:
+        await client.subscribe(topics.down_filter(GATEWAY))
+        await client.publish(topics.up(GATEWAY, topics.HELLO), encode_hello(Hello("test", EPOCH)), qos=1)
+        async with asyncio.timeout(10):
+            message = await anext(client.messages)
+        assert str(message.topic) == f"kanmon/{GATEWAY}/down/hello"
+        receipt = decode_receipt(bytes(message.payload))
+        assert receipt.ranges == ()
+        assert abs(receipt.time - datetime.now(UTC)) < timedelta(seconds=10)
