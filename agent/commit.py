@@ -36,7 +36,7 @@ class Committer:
         self._now = now
         self._snapshots: list[Callable[[Group], None]] = []
         self._group = Group(now())
-        self._pending = 0
+        self._pending = self._in_write = 0
         self._written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -51,6 +51,11 @@ class Committer:
     def is_full(self) -> bool:
         """True while nothing more can be taken, because the disk takes nothing."""
         return self._pending >= MAX_PENDING_RECORDS
+
+    @property
+    def unwritten(self) -> int:
+        """Records that were taken and are not durable yet."""
+        return self._pending + self._in_write
 
     def add(self, stream: Stream, channel: Channel | None, record: Record) -> None:
         """Put a record into the next group; an alert does not wait for the linger."""
@@ -95,12 +100,13 @@ class Committer:
             group, written = self._close()
             while not await self._try(group):  # noqa: ASYNC110 - a disk sends no event when it has room again
                 await asyncio.sleep(RETRY_S)
+            self._in_write = 0
             if not written.done():
                 written.set_result(None)
 
     def _close(self) -> tuple[Group, "asyncio.Future[None]"]:
         group, written = self._group, self._written
-        self._group, self._pending = Group(self._now()), 0
+        self._group, self._pending, self._in_write = Group(self._now()), 0, self._pending
         self._written = asyncio.get_running_loop().create_future()
         self._changed.clear()
         self._urgent.clear()

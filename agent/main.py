@@ -100,7 +100,9 @@ async def run(settings: Settings, state: Path) -> None:
             actuators.act(record.alert)
 
         hub, tasks = HubState(clock), [_task(device, pipeline, clock) for device in settings.devices]
-        status = Status(settings, epoch, clock.now(), hub, outbox, personal, alarms, [t.health for t in tasks])
+        status = Status(
+            settings, epoch, clock.now(), hub, outbox, committer, personal, alarms, [t.health for t in tasks]
+        )
         control = _control(status, watchers, consents, pipeline, outbox, clock)
         link = HubLink(
             _brokers(settings), outbox, Hello(version("kanmon"), epoch), settings.outbox.batch_records, HUB_BACKOFF, hub

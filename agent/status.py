@@ -8,6 +8,7 @@ from datetime import datetime
 
 from agent.alarms import Alarms
 from agent.clock import Clock
+from agent.commit import Committer
 from agent.outbox import Outbox
 from agent.personal import PersonalRelease
 from agent.settings import Settings
@@ -62,6 +63,7 @@ class Status:
     started_at: datetime
     hub: HubState
     outbox: Outbox
+    committer: Committer
     personal: PersonalRelease
     alarms: Alarms
     devices: Sequence[DeviceHealth]
@@ -74,7 +76,7 @@ class Status:
             "started_at": self.started_at.isoformat(),
             "pid": os.getpid(),
             "hub": {"state": "up" if self.hub.is_up else "lost", "since": self.hub.since.isoformat()},
-            "outbox": {stream: self.outbox.waiting[stream] for stream in Stream},
+            "outbox": {**self.outbox.waiting, Stream.DATA: self.outbox.waiting[Stream.DATA] + self.committer.unwritten},
             "withheld": self.outbox.withheld,
             "open_windows": self.personal.open_samples(),
             "downtime": [[start.isoformat(), end.isoformat()] for start, end in self.outbox.downtime],

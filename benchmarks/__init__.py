@@ -1,0 +1,1 @@
+"""What is measured, each figure with its denominator from the same run."""
