@@ -23,6 +23,8 @@ from drivers.codecs.gatt import (
 )
 from drivers.links.ble import Peripheral, Target
 
+IS_WORN = True
+
 SERVICE = long_uuid(0x180D)
 MEASUREMENT = long_uuid(0x2A37)
 BODY_LOCATION = long_uuid(0x2A38)
