@@ -10,9 +10,8 @@ from benchmarks import agent_weight, outbox, whole_path
 
 def main() -> None:
     """Measure and print, one figure a line as it comes."""
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
-    )
+    machine = f"{platform.machine()}, {os.cpu_count()} cores"
+    print(f"{machine}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}")
     for part in (agent_weight, outbox, whole_path):
         for name, figures in part.measure().items():
             print(f"{name}: {figures}")
