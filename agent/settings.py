@@ -130,8 +130,7 @@ def load(path: Path) -> Settings:
     actuators = sections(document, "actuator", ActuatorTable)
 
     check_ids(document, [*persons, *devices, *actuators])
-    if hub is not None:
-        check_password_file(document, folder / hub.password_file)
+    check_password_file(document, folder)
     device_configs = [driver_config(document, part, folder) for part in devices]
     rule_configs = [rule_config(document, part, folder) for part in rules]
     check_devices(document, devices, device_configs, persons)

@@ -4,6 +4,7 @@ rules' own keys, files. Every fault is noted in the document, none stops the che
 No person's id is ever part of a fault.
 """
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,9 +68,14 @@ def check_ids(document: Document, parts: Iterable[Part[DeviceTable] | Part[Perso
             document.fault((*part.at, "id"), cause, "Give each an id of its own")
 
 
-def check_password_file(document: Document, path: Path) -> None:
-    """Note a password file that is absent, empty or readable by others."""
+def check_password_file(document: Document, folder: Path) -> None:
+    """Note a password file that is absent, empty or readable by others, whatever else is wrong in `[hub]`."""
     at: Place = ("hub", "password_file")
+    hub = document.table.get("hub")
+    name = hub.get("password_file") if isinstance(hub, dict) else None
+    if not isinstance(name, str) or not name or not name.isprintable():
+        return  # noted by the table's own check
+    path = folder / name
     try:
         facts = path.stat()
     except OSError as error:
@@ -139,12 +145,20 @@ def check_devices(
             document.fault((*part.at, "person"), "no [[person]] has this id", "Add the [[person]], or correct the id")
         if config is None:
             continue
-        address = getattr(config, "address", None)
-        key = (table.kind, address.upper() if isinstance(address, str) else config.model_dump_json())
+        key = (table.kind, _what_it_reads(part, config))
         first = read.setdefault(key, part.at)
         if first != part.at:
             cause = f"this [[device]] reads the same device as the one on line {document.line(first)}"
             document.fault(part.at, cause, "Remove one of them, or correct the address")
+
+
+def _what_it_reads(part: Part[DeviceTable], config: BaseModel) -> str:
+    """The address of a device that has one, else everything that is said to the driver."""
+    address = getattr(config, "address", None)
+    if isinstance(address, str):
+        return address.upper()
+    own = {key: value for key, value in part.written.items() if key not in DeviceTable.model_fields}
+    return json.dumps(own, sort_keys=True, default=str)
 
 
 def check_rules(

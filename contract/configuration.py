@@ -111,7 +111,10 @@ def faults_of(
     """Every fault in `error`, which checking the part of `document` at `at` by `model` gave."""
     faults: list[Fault] = []
     table = next((part for part in reversed(at) if isinstance(part, str)), "")
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in details:
+        if detail["type"] == "too_short" and any(_is_inside(other["loc"], detail["loc"]) for other in details):
+            continue  # pydantic does not count the items that are wrong
         reason = detail.get("ctx", {}).get("error")
         if isinstance(reason, Wrong) and reason.faults:
             faults.extend(reason.faults)
@@ -123,6 +126,10 @@ def faults_of(
             cause, fix = cause_and_fix(_at(detail, at), model, table, neighbours)
         faults.append(Fault(document.file, document.line(place), cause, fix))
     return faults
+
+
+def _is_inside(loc: Path, outer: Path) -> bool:
+    return len(loc) > len(outer) and loc[: len(outer)] == outer
 
 
 def _at(detail: ErrorDetails, at: Path) -> ErrorDetails:

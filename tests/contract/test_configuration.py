@@ -87,6 +87,15 @@ def test_every_fault_is_told_in_the_order_of_lines() -> None:
     assert [fault.line for fault in caught.value.faults] == [1, 2, 3, 4, 5]
 
 
+def test_a_wrong_item_does_not_make_the_list_too_short() -> None:
+    class Listed(BaseModel):
+        items: tuple[int, ...] = Field(min_length=1)
+
+    with pytest.raises(Misconfigured) as caught:
+        parse(Listed, "items = ['x']", "s.toml")
+    assert [fault.cause for fault in caught.value.faults] == ["item 1 of 'items' must be a whole number"]
+
+
 def test_no_value_is_repeated() -> None:
     """A value may be a password, a person, an address of a wearable."""
     text = 'name = ["canary-1"]\nperiod_s = "canary-2"\npassword = { a = "canary-3" }\npasword = "canary-4"\n'
