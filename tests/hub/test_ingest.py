@@ -1,6 +1,8 @@
 """From a gateway's MQTT client through the real broker into the database, and back as a receipt."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +24,8 @@ from contract.ids import Epoch, GatewayId
 from contract.record import Measured, Range, Stream
 from contract.sample import ClockQuality, Flag, Reading
 from hub.state_folder import Running
-from support.running_hub import gateway_client, hub_here
+from support.running_hub import credential, gateway_client, hub_here
+from support.waiting import until
 
 GATEWAY = GatewayId("gw-1")
 EPOCH = Epoch("00000000000000b1")
@@ -91,3 +94,63 @@ async def test_a_hello_is_answered_with_the_hubs_time(root: Path, hub: Running) 
         receipt = decode_receipt(bytes(message.payload))
         assert receipt.ranges == ()
         assert abs(receipt.time - datetime.now(UTC)) < timedelta(seconds=10)
+
+
+async def test_garbage_is_quarantined_and_what_follows_is_stored(root: Path, hub: Running) -> None:
+    """Any bytes on any topic a gateway may use: the hub goes on."""
+    async with gateway_client(root, GATEWAY, hub.mqtt_port) as client:
+        await client.subscribe(topics.down_filter(GATEWAY))
+        for topic in ("data", "alert", "hello", "other", "a/b/c"):
+            for payload in (b"", b"\xff" * 50, b"{}\n", b"[" * 5000, levels(1, 2)[:-1]):
+                await client.publish(f"kanmon/{GATEWAY}/up/{topic}", payload, qos=1)
+        await client.publish(topics.up(GATEWAY, Stream.DATA), levels(1, 3), qos=1)
+        await receipts(client, 3)
+    assert await stored(hub) == [1.0, 2.0, 3.0]
+
+
+async def test_a_gateway_reaches_its_own_topics_and_nothing_else(root: Path, hub: Running) -> None:
+    """What a gateway may publish and hear is decided by the broker, from its credential."""
+    other = GatewayId("gw-2")
+    async with (
+        gateway_client(root, GATEWAY, hub.mqtt_port) as honest,
+        gateway_client(root, other, hub.mqtt_port) as curious,
+    ):
+        await honest.subscribe(topics.down_filter(GATEWAY))
+        for forbidden in (topics.down_filter(GATEWAY), "kanmon/+/up/#", "#", "$SYS/#", "$JS/#"):
+            refused = await curious.subscribe(forbidden)
+            assert [code for code in refused if code < 0x80] == [], forbidden
+        allowed = await curious.subscribe(topics.down_filter(other))
+        assert [code for code in allowed if code >= 0x80] == []
+        for topic in (topics.up(GATEWAY, Stream.DATA), f"kanmon/{GATEWAY}/down/receipt", "kanmon/hub/new"):
+            # Acknowledged by the server all the same: what counts is that nothing is delivered.
+            await curious.publish(topic, levels(100, 5), qos=1)
+        await curious.publish(topics.up(other, Stream.DATA), levels(200, 5), qos=1)
+        await receipts(curious, 204)
+        await honest.publish(topics.up(GATEWAY, Stream.DATA), levels(1, 5), qos=1)
+        (only,) = await receipts(honest, 5)
+        assert only.ranges == (Range(EPOCH, Stream.DATA, 1, 5),)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{hub.http_port}") as client:
+        items = (await client.get("/api/v1/readings", params={"device": "river-1"})).json()["items"]
+    assert {(item["gateway"], item["sequence"] // 100) for item in items} == {("gw-1", 0), ("gw-2", 2)}
+
+
+async def test_a_wrong_password_is_refused(root: Path, hub: Running) -> None:
+    credential(root, GATEWAY)
+    with pytest.raises(aiomqtt.MqttError):
+        async with aiomqtt.Client("127.0.0.1", hub.mqtt_port, username=GATEWAY, password="wrong"):
+            pass
+    with pytest.raises(aiomqtt.MqttError):
+        async with aiomqtt.Client("127.0.0.1", hub.mqtt_port):
+            pass
+
+
+async def test_a_broker_that_dies_is_started_again_and_the_hub_lives_on(root: Path, hub: Running) -> None:
+    pid_file = root / "nats" / "nats.pid"
+    dead = int(pid_file.read_text())
+    os.kill(dead, signal.SIGKILL)
+    await until(lambda: pid_file.exists() and pid_file.read_text().strip() not in {"", str(dead)}, 15)
+    async with gateway_client(root, GATEWAY, hub.mqtt_port) as client:
+        await client.subscribe(topics.down_filter(GATEWAY))
+        await client.publish(topics.up(GATEWAY, Stream.DATA), levels(1, 3), qos=1)
+        await receipts(client, 3, 30)
+    assert await stored(hub) == [1.0, 2.0, 3.0]
