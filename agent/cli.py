@@ -118,12 +118,11 @@ def watch(state: State, as_json: Json = False) -> None:
 
 async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
     """Run `work` until it ends or a signal asks to stop."""
-    task = asyncio.ensure_future(work)
-    loop = asyncio.get_running_loop()
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, task.cancel if task else loop.stop)
     try:
-        await task
+        await work
     except asyncio.CancelledError:
         logging.getLogger(__name__).info("stopped")
 
