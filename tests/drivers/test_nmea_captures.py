@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from datetime import datetime
 
 import pytest
-from support.corpus import ROOT, corpus
-from support.driving import Noted
 
 from contract.errors import ProtocolError
 from drivers.codecs.lines import LineBuffer
 from drivers.codecs.nmea0183 import decode
 from drivers.codecs.nmea_fix import Fix, FixAssembler
+from support.corpus import ROOT, corpus
+from support.driving import Noted
 
 NEAR_DEG = 2e-7
 """gpsd prints nine decimals; this is two centimetres."""

@@ -5,10 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.driving import Noted
 
 from drivers.codecs.nmea0183 import Dated, Kind, Located, Moving, Place, Recommended, Sentence
 from drivers.codecs.nmea_fix import Doubt, Fix, FixAssembler, judged_time
+from support.driving import Noted
 
 HERE = Place(33.95, 130.94)
 DAY = date(2026, 11, 22)

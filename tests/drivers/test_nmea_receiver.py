@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from support.corpus import corpus
-from support.driving import START, Noted
-from support.waiting import until
 
 from contract.errors import Unreachable
 from contract.sample import ClockQuality, Flag, Position, Reading, Sample
 from drivers import nmea_receiver
 from drivers.nmea_receiver import Config, NmeaReceiver
+from support.corpus import corpus
+from support.driving import START, Noted
+from support.waiting import until
 
 RMC = b"$GPRMC,030000.00,A,3357.0000,N,13056.4000,E,10.0,90.0,221126,,,A*56\r\n"
 GGA = b"$GPGGA,030000.00,3357.0000,N,13056.4000,E,1,08,1.0,12.5,M,30.0,M,,*54\r\n"

@@ -60,7 +60,7 @@ class Lives:
 
     async def values(self, count: int, backoff: Backoff = HASTY) -> list[float]:
         found: list[float] = []
-        random = Random(1)  # noqa: S311 - spreads retries, keeps no secret
+        random = Random(1)
         stream = samples(self.open, backoff, random, lambda state, reason: self.said.append((state, reason)))
         async with asyncio.timeout(5), aclosing(stream):
             async for each in stream:
@@ -112,7 +112,7 @@ async def test_delays_grow_until_a_sample_comes() -> None:
     class Noting(Backoff):
         __slots__ = ()
 
-        def delay_s(self, attempt: int, random: Random) -> float:  # noqa: ARG002 - the interface's
+        def delay_s(self, attempt: int, random: Random) -> float:
             asked.append(attempt)
             return 0.0
 
