@@ -222,6 +222,9 @@ class Adapter:
             return
         address = presence.wearable.address
         device = self.devices.get(address)
+        if device is not None and device.wearable is not presence.wearable:  # another one with the same address
+            device.removed()
+            device = None
         if device is None:
             device = Device(self._core, presence, self._confirm, self._vanished)
             self.devices[address] = device

@@ -26,6 +26,7 @@ REFUSED = "le-connection-refused"
 ABORTED = "le-connection-abort-by-local"
 TIMED_OUT = "le-connection-timeout"
 SLOTS_FULL = "le-connection-concurrent-connection-limit"
+NOT_POWERED = "le-connection-adapter-not-powered"
 CANCELLED = "le-connection-canceled"
 
 
@@ -211,6 +212,8 @@ class Radio:
             raise ConnectFailedError(TIMED_OUT) from error
         if presence is None:
             raise ConnectFailedError(TIMED_OUT)
+        if not self.is_on:
+            raise ConnectFailedError(NOT_POWERED)
         if presence.refusals:
             raise ConnectFailedError(presence.refusals.pop(0))
         if sum(each.is_linked for each in self._presences.values()) >= self.slots:

@@ -11,6 +11,8 @@ from enum import Enum, auto
 from contract.errors import ProtocolError
 
 MAX_LINE_BYTES = 512
+MAX_HANDSHAKE_BYTES = 4096
+"""All that a client may say before BEGIN; real ones need about 60 bytes."""
 
 
 class Stage(Enum):
@@ -29,6 +31,7 @@ class Server:
         self._guid = guid
         self._line = bytearray()
         self._is_known = False
+        self._bytes = 0
         self.takes_descriptors = False
         self.stage = Stage.NUL
 
@@ -40,8 +43,9 @@ class Server:
             self.stage = Stage.LINES
             return b""
         self._line += byte
-        if len(self._line) > MAX_LINE_BYTES:
-            raise ProtocolError("an authentication line is too long")
+        self._bytes += 1
+        if len(self._line) > MAX_LINE_BYTES or self._bytes > MAX_HANDSHAKE_BYTES:
+            raise ProtocolError("the authentication is too long")
         if not self._line.endswith(b"\r\n"):
             return b""
         line = bytes(self._line[:-2])

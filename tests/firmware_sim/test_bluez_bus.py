@@ -189,6 +189,7 @@ BAD_NAME.destination = "not a name"
     [
         b"GET / HTTP/1.1\r\n\r\n",
         b"\0" + b"x" * 5000,
+        b"\0" + b"FOO\r\n" * 2000,
         b"\0BEGIN\r\n",
         b"\0AUTH EXTERNAL " + b"39393939" + b"\r\nBEGIN\r\n",
         BEGUN + b"\xff" * 64,

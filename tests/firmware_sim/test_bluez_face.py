@@ -48,6 +48,9 @@ class Caller:
     async def get(self, path: str, interface: str, name: str) -> object:
         return (await self.ask(path, PROPERTIES, "Get", "ss", interface, name)).body[0].value
 
+    async def is_named(self, path: str, name: str) -> bool:
+        return await self.get(path, DEVICE, "Alias") == name
+
     async def known(self) -> None:
         """Scan until the belt is known."""
         assert (await self.ask(HCI, ADAPTER, "StartDiscovery")).error_name is None
@@ -204,6 +207,33 @@ async def test_power_is_a_property_that_clients_set(town: SimulatedBlueZ) -> Non
         await one.ask(HCI, PROPERTIES, "Set", "ssv", ADAPTER, "Powered", Variant("b", False))
         assert not town.radio.is_on
         assert (await one.error(HCI, ADAPTER, "StartDiscovery"))[0] == "NotReady"
+
+
+async def test_power_lost_while_connecting_fails_the_attempt(town: SimulatedBlueZ, strap: Strap) -> None:
+    async with caller(town) as one:
+        await one.known()
+        town.radio.out_of_range(strap)
+        attempt = asyncio.ensure_future(one.ask(BELT, DEVICE, "Connect"))
+        await one.get(BELT, DEVICE, "Connected")
+        town.radio.power(False)
+        town.radio.in_range(strap)
+        assert (await attempt).body == ["le-connection-adapter-not-powered"]
+
+
+async def test_another_strap_with_the_same_address_takes_the_place_of_the_first(
+    town: SimulatedBlueZ, strap: Strap
+) -> None:
+    async with caller(town) as one:
+        await one.linked()
+        town.radio.remove(strap)
+        second = Strap(strap.address, "Second", "SN-2")
+        town.radio.add(second)
+        await until(lambda: one.is_named(BELT, "Second"))
+        await one.ask(BELT, DEVICE, "Connect")
+        await until(lambda: one.get(BELT, DEVICE, "ServicesResolved"))
+        await one.ask(MEASUREMENT, CHARACTERISTIC, "StartNotify")
+        assert second.notify(60)
+        assert not strap.notify(60)
 
 
 async def test_the_name_is_taken_once(town: SimulatedBlueZ) -> None:
