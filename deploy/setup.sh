@@ -36,6 +36,7 @@ else
         fi
     fi
     [ -d .venv ] || "$python" -m venv .venv
+    "$bin/python" -c 'import pip' 2>/dev/null || "$bin/python" -m ensurepip >/dev/null  # uv made it, and is gone
     install() { "$bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@"; }
 fi
 

@@ -18,6 +18,7 @@ from drivers.codecs.modbus_map import RegisterMap
 from drivers.codecs.modbus_registers import Block, blocks
 from drivers.links.modbus import ExceptionAnswer, ModbusTcp
 
+IS_WORN = False
 NEVER_RIGHT = frozenset({1, 2, 3})
 """Exceptions that say the request was wrong: a fault of the map, not of the moment."""
 ILLEGAL_ADDRESS = 2

@@ -9,6 +9,7 @@ import fnmatch
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 PACKAGES = ("agent", "cloud_sync", "contract", "drivers", "firmware_sim", "hub", "pages")
@@ -186,7 +187,13 @@ def _trees(root: Path, folders: tuple[str, ...] = PACKAGES) -> Iterator[tuple[st
 
 
 def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+    return _parsed(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _parsed(text: str) -> ast.Module:
+    """Copies of the tree hold the same texts, each parsed once."""
+    return ast.parse(text)
 
 
 def _imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
