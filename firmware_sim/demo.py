@@ -23,7 +23,7 @@ from firmware_sim.plan import GATEWAY, WEARERS, Layout
 from firmware_sim.ports import HOST, Ports
 from firmware_sim.sources import AgentStatus, HubApi, Subjects, agent_status
 
-START_LIMIT_S = 90.0
+START_LIMIT_S = 60.0
 """How long the children may take until all answer; a small board under load needs a good part of it."""
 HEARD_LIMIT_S = 20.0
 DRAIN_LIMIT_S = 30.0
@@ -112,12 +112,19 @@ class Demo:
         self._narrator.step("starting")
         for command in self._commands():
             self._children.start(command, keepers)
-        async with _limit(START_LIMIT_S, "the agent does not answer on its control socket"):
-            await _until(self._has_agent)
+        await self._answers("agent", self._has_agent)
         self._narrator.step("consents")
         await self._set_consents()
-        async with _limit(START_LIMIT_S, "the hub does not answer over HTTP"):
-            await _until(hub.is_up)
+        await self._answers("hub", hub.is_up)
+
+    async def _answers(self, name: str, condition: Callable[[], Awaitable[bool]]) -> None:
+        """Wait for a child. Raises DemoFailed with its last lines."""
+        try:
+            async with asyncio.timeout(START_LIMIT_S):
+                await _until(condition)
+        except TimeoutError as error:
+            tail = self._children[name].tail()
+            raise DemoFailed(f"After {START_LIMIT_S:.0f} s {name} does not answer. Its last lines:\n{tail}") from error
 
     def _commands(self) -> Iterable[Command]:
         layout, ports = self._layout, self._options.ports

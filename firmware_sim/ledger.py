@@ -127,11 +127,10 @@ def balance(books: Books, tolerance_s: float = TOLERANCE_S) -> Balance:
     """Match, draw on the counts, look into the gaps; what is left is missing."""
     accounts = _match_all(books, tolerance_s)
     surplus = _count_windows(accounts, books)
-    worn = [accounts[device] for device in sorted(accounts.keys() & books.personal)]
-    twice = sum(accounts[device].balance.stored for device in accounts.keys() & books.summed)
-    # Devices that share nothing come first: a total of counted samples is theirs before anyone else's.
-    worn.sort(key=lambda account: (account.balance.stored, account.balance.aggregated))
-    surplus += _count_totals(worn, books, twice)
+    # Devices that share nothing come first: what was withheld is theirs before anyone else's.
+    worn = sorted(accounts.keys() & books.personal, key=lambda d: (d in books.summed, accounts[d].balance.stored, d))
+    surplus += _count_open_windows([accounts[device] for device in worn if device in books.summed], books.open_windows)
+    surplus += _count_withheld([accounts[device] for device in worn], books.withheld)
     for account in accounts.values():
         account.balance.in_gaps = min(account.left, account.in_gap)
         account.balance.missing = account.left
@@ -254,18 +253,21 @@ def _stamped_in(window: Window, stamps: tuple[datetime, ...]) -> int:
     return bisect_left(stamps, window.end) - bisect_left(stamps, window.start)
 
 
-def _count_totals(worn: Sequence[_Account], books: Books, twice: int) -> int:
-    """Share the totals over worn devices out among them; returns how many no emission explains."""
-    surplus = books.withheld
-    for account, share in zip(worn, _shares(worn, books.withheld), strict=True):
-        account.balance.withheld += share
-        surplus -= share
-    rest = books.open_windows
-    for account, share in zip(worn, _shares(worn, books.open_windows), strict=True):
+def _count_open_windows(summed: Sequence[_Account], samples: int) -> int:
+    """Share samples of open windows out among the devices they come from; returns how many no emission explains."""
+    for account, share in zip(summed, _shares(summed, samples), strict=True):
         account.balance.aggregated += share
-        rest -= share
-    # `twice`: open windows of a device with several releases may rest on samples that are stored as well.
-    return surplus + max(0, rest - twice)
+        samples -= share
+    # Windows of a device with several releases may rest on samples that are stored as well.
+    return max(0, samples - sum(account.balance.stored for account in summed))
+
+
+def _count_withheld(worn: Sequence[_Account], samples: int) -> int:
+    """Share withheld samples out among all worn devices; returns how many no emission explains."""
+    for account, share in zip(worn, _shares(worn, samples), strict=True):
+        account.balance.withheld += share
+        samples -= share
+    return samples
 
 
 def _shares(accounts: Sequence[_Account], amount: int) -> list[int]:
