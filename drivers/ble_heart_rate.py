@@ -77,6 +77,7 @@ class BleHeartRate:
         )
         self._stack = AsyncExitStack()
         self._fresh_until = 0.0
+        self._battery: tuple[Member, ...] = ()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -98,7 +99,10 @@ class BleHeartRate:
         return self
 
     async def __anext__(self) -> Sample:
-        """The next notification as a sample. Unreachable when the link is lost, or silent for too long."""
+        """The next measurement as a sample; a battery level rides with it, so that one measurement is one sample.
+
+        Unreachable when the link is lost, or silent for too long.
+        """
         while True:
             try:
                 async with asyncio.timeout_at(self._fresh_until):
@@ -107,12 +111,15 @@ class BleHeartRate:
                 silence = f"no measurement for {self._config.stale_after_s:g} s"
                 raise Unreachable(f"{self._context.device}: {silence}") from error
             try:
-                members = _MEMBERS[notification.uuid](notification.value)
+                if notification.uuid == BATTERY_LEVEL:
+                    self._battery = (Reading("battery_level", float(decode_battery_level(notification.value))),)
+                    continue
+                members = heart_rate_members(decode_heart_rate(notification.value))
             except ProtocolError as error:
                 self._context.on_fault(error)
                 continue
-            if notification.uuid == MEASUREMENT:
-                self._heard()
+            self._heard()
+            members, self._battery = members + self._battery, ()
             return Sample(self._context.device, notification.stamp, members)
 
     def _heard(self) -> None:
@@ -170,14 +177,3 @@ def heart_rate_members(measurement: HeartRateMeasurement) -> tuple[Member, ...]:
     if measurement.energy_kj is not None:
         members.append(Reading("energy_expended", float(measurement.energy_kj)))
     return tuple(members)
-
-
-def _measured(value: bytes) -> tuple[Member, ...]:
-    return heart_rate_members(decode_heart_rate(value))
-
-
-def _charged(value: bytes) -> tuple[Member, ...]:
-    return (Reading("battery_level", float(decode_battery_level(value))),)
-
-
-_MEMBERS = {MEASUREMENT: _measured, BATTERY_LEVEL: _charged}

@@ -29,6 +29,8 @@ from support.waiting import until
 
 ADDRESS = "C0:FF:EE:00:00:01"
 START = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
+BATTERY = Reading("battery_level", 83.0)
+"""What the strap of the fixture says of its battery when it is connected."""
 
 
 class Gateway:
@@ -42,7 +44,12 @@ class Gateway:
 
     def _now(self) -> Stamp:
         self.stamped += 1
-        return Stamp(START + timedelta(seconds=self.stamped), float(self.stamped), ClockQuality.SYNCHRONISED)
+        return self.stamp(self.stamped)
+
+    @staticmethod
+    def stamp(number: int) -> Stamp:
+        """The stamp of the nth value that was read or notified; the battery level read on entering is the first."""
+        return Stamp(START + timedelta(seconds=number), float(number), ClockQuality.SYNCHRONISED)
 
     def driver(self, **settings: object) -> Driver:
         quick = {"address": ADDRESS, "scan_timeout_s": 2, "connect_timeout_s": 2, **settings}
@@ -63,8 +70,8 @@ def strap(town: SimulatedBlueZ) -> Strap:
     return worn
 
 
-def a_strap(number: int) -> Strap:
-    return Strap(f"C0:FF:EE:00:00:{number:02X}", f"Strap {number}", f"SN-{number}", contact=True)
+def a_strap(number: int, battery: int = 90) -> Strap:
+    return Strap(f"C0:FF:EE:00:00:{number:02X}", f"Strap {number}", f"SN-{number}", battery, contact=True)
 
 
 async def take(driver: Driver, count: int = 1) -> list[Sample]:
@@ -85,20 +92,73 @@ async def test_a_strap_is_found_described_and_heard(strap: Strap) -> None:
     gateway = Gateway()
     async with gateway.driver() as driver:
         assert strap.notify(72, (850, 860), with_energy=True)
-        strap.set_battery(82)
-        battery, pulse, later = await take(driver, 3)
+        (pulse,) = await take(driver)
     assert gateway.descriptions == [
         Description("Kanmon", "Simulated strap", "SN-4711", "1.0.0", "A", "1.0.0", body_location="chest")
     ]
-    assert battery.members == (Reading("battery_level", 83.0),)
-    assert pulse.device == "strap-1"
-    assert pulse.members == (
+    members = (
         Reading("heart_rate", 72.0),
         Series("rr_interval", (850 / 1024, 860 / 1024), (-860 / 1024, 0.0)),
         Reading("energy_expended", 7.0),
+        BATTERY,
     )
-    assert later.members == (Reading("battery_level", 82.0),)
-    assert battery.stamp.at < pulse.stamp.at < later.stamp.at
+    assert pulse == Sample(DeviceId("strap-1"), gateway.stamp(2), members)
+    assert gateway.faults == []
+
+
+async def test_one_measurement_is_one_sample_and_a_battery_level_rides_with_the_next(strap: Strap) -> None:
+    """Whoever counts notifications against samples must come out even; the stamp is that of the measurement."""
+    gateway = Gateway()
+    async with gateway.driver() as driver:
+        strap.notify(70)
+        strap.notify(71)
+        strap.set_battery(82)
+        strap.notify(72)
+        strap.notify(73)
+        strap.set_battery(81)
+        strap.set_battery(80)
+        strap.notify(74)
+        strap.notify(75)
+        samples = await take(driver, 6)
+        strap.set_battery(79)
+        strap.notify(76)
+        samples += await take(driver)
+    assert [(sample.members, sample.stamp) for sample in samples] == [
+        ((Reading("heart_rate", 70.0), BATTERY), gateway.stamp(2)),
+        ((Reading("heart_rate", 71.0),), gateway.stamp(3)),
+        ((Reading("heart_rate", 72.0), Reading("battery_level", 82.0)), gateway.stamp(5)),
+        ((Reading("heart_rate", 73.0),), gateway.stamp(6)),
+        ((Reading("heart_rate", 74.0), Reading("battery_level", 80.0)), gateway.stamp(9)),
+        ((Reading("heart_rate", 75.0),), gateway.stamp(10)),
+        ((Reading("heart_rate", 76.0), Reading("battery_level", 79.0)), gateway.stamp(12)),
+    ]
+    assert gateway.faults == []
+
+
+async def test_a_battery_level_waits_through_garbage_for_a_measurement(strap: Strap) -> None:
+    """Neither an impossible level nor a broken measurement takes the place of the level that waits."""
+    gateway = Gateway()
+    async with gateway.driver() as driver:
+        strap.set_battery(101)
+        strap.send_raw(b"\x01\x40")
+        strap.notify(0)
+        strap.notify(70)
+        samples = await take(driver, 2)
+    assert [sample.members for sample in samples] == [
+        (Reading("heart_rate", None, Flag.MISSING), BATTERY),
+        (Reading("heart_rate", 70.0),),
+    ]
+    assert len(gateway.faults) == 2
+
+
+async def test_a_strap_without_a_battery_service_is_heard(strap: Strap) -> None:
+    strap.services = tuple(service for service in strap.services if "180f" not in service.uuid)
+    gateway = Gateway()
+    async with gateway.driver() as driver:
+        strap.notify(70)
+        strap.notify(71)
+        samples = await take(driver, 2)
+    assert [sample.members for sample in samples] == [(Reading("heart_rate", bpm),) for bpm in (70.0, 71.0)]
     assert gateway.faults == []
 
 
@@ -106,7 +166,7 @@ async def test_a_strap_is_found_by_the_name_it_advertises(town: SimulatedBlueZ, 
     town.radio.add(Strap("C0:FF:EE:00:00:02", "Chest Two", "SN-2"))
     async with Gateway().driver(address=None, advertised_name="Chest One") as driver:
         strap.notify(61)
-        assert (await take(driver, 2))[1].members == (Reading("heart_rate", 61.0),)
+        assert (await take(driver))[0].members == (Reading("heart_rate", 61.0), BATTERY)
 
 
 async def test_nothing_handed_over_before_a_drop_is_lost_and_a_fresh_connection_works(
@@ -117,15 +177,14 @@ async def test_nothing_handed_over_before_a_drop_is_lost_and_a_fresh_connection_
         for bpm in range(60, 80):
             assert strap.notify(bpm)
         town.radio.drop(strap)
-        samples = await take(driver, 21)
+        samples = await take(driver, 20)
         with pytest.raises(Unreachable, match="strap-1: the link was lost"):
             await take(driver)
-    assert [sample.members[0].value for sample in samples[1:] if isinstance(sample.members[0], Reading)] == [
-        float(bpm) for bpm in range(60, 80)
-    ]
+    assert samples[0].members == (Reading("heart_rate", 60.0), BATTERY)
+    assert [sample.members for sample in samples[1:]] == [(Reading("heart_rate", float(bpm)),) for bpm in range(61, 80)]
     async with gateway.driver() as driver:
         assert strap.notify(90)
-        assert (await take(driver, 2))[1].members == (Reading("heart_rate", 90.0),)
+        assert (await take(driver))[0].members == (Reading("heart_rate", 90.0), BATTERY)
 
 
 async def test_two_hundred_drops_leave_the_number_of_open_files_flat(
@@ -137,7 +196,7 @@ async def test_two_hundred_drops_leave_the_number_of_open_files_flat(
     for _ in range(200):
         async with gateway.driver() as driver:
             assert strap.notify(70)
-            await take(driver, 2)
+            await take(driver)
             town.radio.drop(strap)
             with pytest.raises(Unreachable):
                 await take(driver)
@@ -147,9 +206,17 @@ async def test_two_hundred_drops_leave_the_number_of_open_files_flat(
 
 async def test_a_silent_strap_is_lost_by_the_watchdog(town: SimulatedBlueZ, strap: Strap) -> None:
     async with Gateway().driver(stale_after_s=0.2) as driver:
+        assert strap.notify(70)
         await take(driver)
         town.radio.silence(strap)
         assert not strap.notify(70)
+        with pytest.raises(Unreachable, match=r"strap-1: no measurement for 0\.2 s"):
+            await take(driver)
+
+
+async def test_a_strap_that_never_measures_is_lost_by_the_watchdog(strap: Strap) -> None:
+    """The battery level read on entering waits for a measurement; alone it is nothing to give."""
+    async with Gateway().driver(stale_after_s=0.2) as driver:
         with pytest.raises(Unreachable, match=r"strap-1: no measurement for 0\.2 s"):
             await take(driver)
 
@@ -167,7 +234,7 @@ async def test_battery_and_garbage_alone_do_not_count_as_being_heard(strap: Stra
         task = asyncio.create_task(chatter())
         try:
             with pytest.raises(Unreachable, match="no measurement"):
-                await take(driver, 1000)
+                await take(driver)
         finally:
             task.cancel()
     assert gateway.faults
@@ -179,24 +246,27 @@ async def test_garbage_is_counted_and_the_strap_goes_on(strap: Strap) -> None:
         for raw in (b"", b"\x01\x40", b"\x16\x40", b"\xff", bytes(20)):
             strap.send_raw(raw)
         strap.notify(75)
-        samples = await take(driver, 3)
-    assert [sample.members for sample in samples[1:]] == [
-        (Reading("heart_rate", None, Flag.MISSING),),
+        samples = await take(driver, 2)
+    assert [sample.members for sample in samples] == [
+        (Reading("heart_rate", None, Flag.MISSING), BATTERY),
         (Reading("heart_rate", 75.0),),
     ]
     assert len(gateway.faults) == 4
 
 
 async def test_what_overflows_is_counted_and_said(strap: Strap, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 8 places the battery level takes one: 7 of 20 measurements fit."""
     monkeypatch.setattr(ble, "INBOX_CAPACITY", 8)
     gateway = Gateway()
     async with gateway.driver() as driver:
         for _ in range(20):
             strap.notify(70)
         await until(lambda: len(gateway.faults) == 13)
-        await take(driver, 8)
+        kept = await take(driver, 7)
         strap.notify(71)
         assert (await take(driver))[0].members == (Reading("heart_rate", 71.0),)
+    assert kept[0].members == (Reading("heart_rate", 70.0), BATTERY)
+    assert [sample.members for sample in kept[1:]] == [(Reading("heart_rate", 70.0),)] * 6
     assert "dropped" in str(gateway.faults[0])
 
 
@@ -207,6 +277,7 @@ async def test_a_strap_that_is_not_there_is_unreachable(town: SimulatedBlueZ, st
             pass
     town.radio.in_range(strap)
     async with Gateway().driver() as driver:
+        assert strap.notify(70)
         await take(driver)
 
 
@@ -230,11 +301,13 @@ async def test_a_refused_connection_says_why(town: SimulatedBlueZ, strap: Strap,
         async with Gateway().driver():
             pass
     async with Gateway().driver() as driver:
+        assert strap.notify(70)
         await take(driver)
 
 
 async def test_services_that_are_never_found_run_into_the_limit(town: SimulatedBlueZ, strap: Strap) -> None:
     async with Gateway().driver() as driver:
+        assert strap.notify(70)
         await take(driver)
     before = open_descriptors()
     town.radio.never_resolve(strap)
@@ -255,7 +328,7 @@ async def test_an_adapter_that_is_off_is_said(town: SimulatedBlueZ, strap: Strap
     async def is_read_again() -> bool:
         try:
             async with Gateway().driver() as driver:
-                return bool(await take(driver))
+                return strap.notify(70) and bool(await take(driver))
         except Unreachable:  # the news that the adapter is on has not arrived yet
             return False
 
@@ -276,11 +349,12 @@ async def test_a_system_without_bluetoothd_is_said(tmp_path: Path, monkeypatch: 
 async def test_a_link_that_a_killed_gateway_left_behind_is_taken_over(town: SimulatedBlueZ, strap: Strap) -> None:
     """The strap stays connected and silent on the air; without help no scan would ever find it."""
     async with Gateway().driver() as driver:
+        assert strap.notify(87)
         await take(driver)
         before = open_descriptors()
         async with Gateway().driver() as successor:
             assert strap.notify(88)
-            assert (await take(successor, 2))[1].members == (Reading("heart_rate", 88.0),)
+            assert (await take(successor))[0].members == (Reading("heart_rate", 88.0), BATTERY)
             with pytest.raises(Unreachable):
                 await take(driver)
     assert open_descriptors() <= before
@@ -299,6 +373,7 @@ async def test_a_bluetoothd_that_died_unnoticed_is_found_again_after_its_restart
         async with BluetoothDaemon(socket, radio):
             lost = Gateway().driver(stale_after_s=0.3)
             await lost.__aenter__()
+            assert worn.notify(63)
             await take(lost)
         with pytest.raises(Unreachable):
             await take(lost)
@@ -308,25 +383,26 @@ async def test_a_bluetoothd_that_died_unnoticed_is_found_again_after_its_restart
                 pass
         async with BluetoothDaemon(socket, radio), Gateway().driver() as driver:
             assert worn.notify(64)
-            assert (await take(driver, 2))[1].members == (Reading("heart_rate", 64.0),)
+            assert (await take(driver))[0].members == (Reading("heart_rate", 64.0), Reading("battery_level", 90.0))
 
 
 async def test_several_straps_connect_at_once_and_do_not_mix(town: SimulatedBlueZ) -> None:
-    straps = [a_strap(number) for number in range(1, 6)]
+    straps = [a_strap(number, battery=80 + number) for number in range(1, 6)]
     for each in straps:
         town.radio.add(each)
 
     async def pulse(number: int) -> object:
         async with Gateway(f"strap-{number}").driver(address=straps[number - 1].address) as driver:
             straps[number - 1].notify(60 + number)
-            return (await take(driver, 2))[1]
+            return (await take(driver))[0]
 
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         tasks = [group.create_task(pulse(number)) for number in range(1, 6)]
     for number, task in enumerate(tasks, 1):
         sample = task.result()
         assert isinstance(sample, Sample)
-        assert (sample.device, sample.members) == (f"strap-{number}", (Reading("heart_rate", 60.0 + number),))
+        members = (Reading("heart_rate", 60.0 + number), Reading("battery_level", 80.0 + number))
+        assert (sample.device, sample.members) == (f"strap-{number}", members)
 
 
 async def test_leaving_by_cancellation_ends_the_link(town: SimulatedBlueZ, strap: Strap) -> None:
