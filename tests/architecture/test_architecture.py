@@ -57,6 +57,8 @@ BREAKS: list[tuple[Rule, str, str, str]] = [
     (architecture.drivers_say_whether_they_are_worn, "drivers/broken.py", CONFIG_AND.format("open"), "no IS_WORN"),
     (architecture.rules_are_registered, "agent/rules/broken.py", CONFIG_AND.format("build"), "broken has no line"),
     (architecture.rules_are_registered, "agent/rules/registry.py", 'RULES: M = T({"x": gone})\n', "a line for gone"),
+    (architecture.routes_are_included, "hub/api/routes/broken.py", "router = APIRouter()\n", "broken has no line"),
+    (architecture.routes_are_included, "hub/api/app.py", "from hub.api.routes import gone\n", "a line for gone"),
     (architecture.modules_and_functions_are_short, "hub/broken.py", "\n" * 401, "has 401 lines"),
     (architecture.modules_and_functions_are_short, "hub/broken.py", LONG_FUNCTION, "f has 61 lines"),
     (architecture.nothing_belongs_to_one_machine, "hub/broken.md", "in /" + "home/someone/x", "path of one machine"),

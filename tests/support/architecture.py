@@ -32,7 +32,7 @@ PURE = (
     "firmware_sim/ledger.py",
     "hub/arrival.py",
     "hub/policy.py",
-    "hub/city/*mapping*.py",
+    "hub/city/*.py",
 )
 IMPURE = frozenset(
     ["asyncio", "os", "random", "secrets", "socket", "sqlite3", "ssl", "subprocess", "threading", "time"]
@@ -109,6 +109,18 @@ def rules_are_registered(root: Path) -> list[str]:
     return _differences(modules, registered, "agent/rules/registry.py")
 
 
+def routes_are_included(root: Path) -> list[str]:
+    """A file in hub/api/routes/ with a router is taken in by the application."""
+    modules = {path.stem for path in (root / "hub/api/routes").glob("*.py") if "router" in _defined(_tree(path))}
+    taken_in = {
+        alias.name
+        for node in ast.walk(_tree(root / "hub" / "api" / "app.py"))
+        if isinstance(node, ast.ImportFrom) and node.module == "hub.api.routes"
+        for alias in node.names
+    }
+    return _differences(modules, taken_in, "hub/api/app.py")
+
+
 def modules_and_functions_are_short(root: Path) -> list[str]:
     """At most 400 lines a module and 60 a function."""
     found = []
@@ -173,6 +185,7 @@ RULES: tuple[Callable[[Path], list[str]], ...] = (
     drivers_are_registered,
     drivers_say_whether_they_are_worn,
     rules_are_registered,
+    routes_are_included,
     modules_and_functions_are_short,
     nothing_belongs_to_one_machine,
     tasks_have_an_owner,
