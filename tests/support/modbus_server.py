@@ -26,6 +26,7 @@ class Server:
     port: int = 0
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
     _server: asyncio.Server | None = None
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def start(self) -> None:
         """Listen, on the port of before if there was one."""
@@ -37,6 +38,8 @@ class Server:
         assert self._server is not None
         self._server.close()
         self.hang_up()
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=5)
 
     def hang_up(self) -> None:
         """Close every connection."""
@@ -47,6 +50,10 @@ class Server:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.writers.append(writer)
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         try:
             while True:
                 header = await reader.readexactly(7)
