@@ -153,11 +153,11 @@ def check_devices(
 
 
 def _what_it_reads(part: Part[DeviceTable], config: BaseModel) -> str:
-    """The address of a device that has one, else everything that is said to the driver."""
-    address = getattr(config, "address", None)
-    if isinstance(address, str):
-        return address.upper()
-    own = {key: value for key, value in part.written.items() if key not in DeviceTable.model_fields}
+    """The keys that the driver's model names in ONE_READER, else everything that is said to the driver."""
+    keys: tuple[str, ...] = getattr(config, "ONE_READER", ())
+    own = {key: getattr(config, key) for key in keys} or {
+        key: value for key, value in part.written.items() if key not in DeviceTable.model_fields
+    }
     return json.dumps(own, sort_keys=True, default=str)
 
 

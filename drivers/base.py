@@ -54,6 +54,9 @@ class DriverModule(Protocol):
 
     `IS_WORN` says that the device is worn by a person, so that a configuration without the person is refused: values
     of a body must never be treated as those of a thing.
+
+    A Config may have a ClassVar `ONE_READER`, a tuple of its keys: two tables that agree in all of them would read the
+    same device and are refused. Without it two are refused that agree in everything.
     """
 
     Config: type[BaseModel]

@@ -3,9 +3,9 @@
 import asyncio
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from contract.configuration import Wrong
 from contract.device import Description
@@ -40,7 +40,12 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    address: Annotated[str, Field(pattern=r"^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$")] | None = None
+    ONE_READER: ClassVar = ("address", "advertised_name")
+    """Connecting ends a link that is there already, so two readers would end each other's."""
+
+    address: (
+        Annotated[str, StringConstraints(to_upper=True, pattern=r"^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$")] | None
+    ) = None
     advertised_name: Annotated[str, Field(min_length=1, max_length=248)] | None = None
     stale_after_s: float = Field(default=30, gt=0, le=3600)
     """Without a measurement for so long the link counts as lost: bluetoothd may have died unnoticed."""

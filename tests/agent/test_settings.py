@@ -199,17 +199,38 @@ def test_faults_of_a_register_map_name_the_map(folder: Path) -> None:
     ]
 
 
-def test_two_tables_for_one_device_are_a_fault(folder: Path) -> None:
-    """A copied table would count one person's pulse as two persons'."""
-    text = GOOD + '[[device]]\nid = "strap-2"\nkind = "ble_heart_rate"\nperson = "resident-canary"\n'
-    text += 'address = "C0:FF:EE:00:CA:FE"\n'
-    assert faults(folder, text) == [
-        (
-            37,
-            "this [[device]] reads the same device as the one on line 18",
-            "Remove one of them, or correct the address",
-        )
-    ]
+def a_strap(number: int, keys: str) -> str:
+    return f'[[device]]\nid = "strap-{number}"\nkind = "ble_heart_rate"\nperson = "resident-canary"\n{keys}\n'
+
+
+A_RIVER = GOOD[GOOD.index('[[device]]\nid = "river-1"') : GOOD.index('[[device]]\nid = "strap-1"')]
+
+SAME_DEVICE = [
+    ("", a_strap(2, 'address = "C0:FF:EE:00:CA:FE"'), 18),
+    ("", a_strap(2, 'address = "c0:ff:ee:00:ca:fe"\nstale_after_s = 60'), 18),
+    (a_strap(2, 'advertised_name = "H10"'), a_strap(3, 'advertised_name = "H10"\nscan_timeout_s = 5'), 37),
+    ("", A_RIVER.replace("river-1", "river-2"), 8),
+]
+
+
+@pytest.mark.parametrize(("before", "copy", "first"), SAME_DEVICE)
+def test_two_tables_for_one_device_are_a_fault(folder: Path, before: str, copy: str, first: int) -> None:
+    """A copied table would count one person's pulse as two persons', and two readers would end each other's link."""
+    line = line_of(GOOD + before + "#", "#")
+    cause = f"this [[device]] reads the same device as the one on line {first}"
+    assert faults(folder, GOOD + before + copy) == [(line, cause, "Remove one of them, or correct the address")]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        a_strap(2, 'address = "C0:FF:EE:00:CA:FF"'),
+        a_strap(2, 'advertised_name = "H10"') + a_strap(3, 'advertised_name = "h10"'),
+        A_RIVER.replace("river-1", "river-2").replace("unit_id = 1", "unit_id = 2"),
+    ],
+)
+def test_tables_for_different_devices_are_no_fault(folder: Path, other: str) -> None:
+    assert read(folder, GOOD + other)
 
 
 def test_a_good_file_becomes_one_object(folder: Path) -> None:

@@ -511,4 +511,4 @@ def test_a_wrong_configuration_is_told_without_the_address(text: str) -> None:
 
 def test_a_right_configuration_has_the_stated_defaults() -> None:
     config = parse(Config, f'address = "{ADDRESS.lower()}"', "gateway.toml")
-    assert (config.stale_after_s, config.scan_timeout_s) == (30, 10)
+    assert (config.address, config.stale_after_s, config.scan_timeout_s) == (ADDRESS, 30, 10)
