@@ -7,7 +7,7 @@ from importlib.metadata import version
 from fastapi import APIRouter, FastAPI
 
 from hub.api import problems
-from hub.api.routes import health, incidents, persons, things
+from hub.api.routes import health, incidents, ngsi_ld, persons, things
 from hub.console.routes import router as console
 from hub.feed import Feed
 from hub.settings import Settings
@@ -29,5 +29,7 @@ def create_app(store: Store, feed: Feed, settings: Settings, now: Callable[[], d
     for routes in (health, things, persons, incidents):
         api.include_router(routes.router)
     app.include_router(api)
+    app.include_router(ngsi_ld.router)
+    ngsi_ld.install(app)
     app.include_router(console)
     return app

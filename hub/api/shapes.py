@@ -5,7 +5,6 @@ A test holds that both agree.
 """
 
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, TypeVar
 
 from fastapi.responses import JSONResponse
@@ -13,6 +12,7 @@ from pydantic import BaseModel
 
 from contract.record import GapReason
 from contract.sample import ClockQuality
+from hub.instant import instant
 from hub.store import rows
 from hub.store.rows import PositionValue, SeriesValue, Value
 
@@ -144,11 +144,6 @@ class Gap(BaseModel):
     count: int | None
 
 
-def time(at: datetime) -> str:
-    """ISO 8601 in UTC with milliseconds and Z."""
-    return at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"
-
-
 def value(stored: Value) -> object:
     """A value as JSON."""
     match stored:
@@ -163,14 +158,14 @@ def value(stored: Value) -> object:
 
 def gateway(row: rows.GatewayRow) -> Json:
     """A Gateway."""
-    seen = {"first_seen": time(row.first_seen), "last_seen": time(row.last_seen)}
+    seen = {"first_seen": instant(row.first_seen), "last_seen": instant(row.last_seen)}
     return {"id": row.id, **seen, "epoch": row.epoch, "software": row.software}
 
 
 def device(row: rows.DeviceRow, latest: list[rows.LatestRow]) -> Json:
     """A Device."""
     newest = [{"quantity": one.quantity, **_measured(one)} for one in latest]
-    who = {"gateway": row.gateway, "id": row.id, "last_at": time(row.last_at)}
+    who = {"gateway": row.gateway, "id": row.id, "last_at": instant(row.last_at)}
     return {**who, "quantities": list(row.quantities), "latest": newest}
 
 
@@ -189,7 +184,7 @@ def aggregate(row: rows.AggregateRow) -> Json:
     """An Aggregate."""
     who = {"purpose": row.purpose, "subject": row.subject, "quantity": row.quantity}
     statistics = {"mean": row.mean, "minimum": row.minimum, "maximum": row.maximum, "samples": row.samples}
-    return {**who, "start": time(row.start), "window_s": row.window_s, "count": row.count, **statistics}
+    return {**who, "start": instant(row.start), "window_s": row.window_s, "count": row.count, **statistics}
 
 
 def alert(row: rows.AlertRow) -> Json:
@@ -199,14 +194,14 @@ def alert(row: rows.AlertRow) -> Json:
     rule = {"rule": event.rule, "rule_version": event.rule_version, "transition": event.transition}
     measured = {"quantity": event.quantity, "value": event.value, "threshold": event.threshold, "level": event.level}
     name = {"ja": event.name_ja, "en": event.name_en}
-    told = {"at": time(event.at), **measured, "name": name, "evidence": dict(event.evidence)}
+    told = {"at": instant(event.at), **measured, "name": name, "evidence": dict(event.evidence)}
     return {**who, "subject": row.subject, **rule, **told}
 
 
 def gap(row: rows.GapRow) -> Json:
     """A Gap."""
     who = {"gateway": row.gateway, "purpose": row.purpose, "subject": row.subject, "quantity": row.quantity}
-    return {**who, "start": time(row.start), "end": time(row.end), "reason": row.reason, "count": row.count}
+    return {**who, "start": instant(row.start), "end": instant(row.end), "reason": row.reason, "count": row.count}
 
 
 def listing(page: rows.Page[_Row], shape: Callable[[_Row], Json]) -> JSONResponse:
@@ -215,4 +210,4 @@ def listing(page: rows.Page[_Row], shape: Callable[[_Row], Json]) -> JSONRespons
 
 
 def _measured(row: rows.LatestRow | rows.ReadingRow | rows.ReleasedRow) -> Json:
-    return {"at": time(row.at), "value": value(row.value), "flag": int(row.flag), "clock": row.clock}
+    return {"at": instant(row.at), "value": value(row.value), "flag": int(row.flag), "clock": row.clock}

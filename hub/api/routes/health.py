@@ -5,8 +5,8 @@ from typing import Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from hub.api import shapes
 from hub.api.asking import Asker, Clock, StoreOf, may_read
+from hub.instant import instant
 from hub.policy import Resource
 
 router = APIRouter(tags=["health"])
@@ -25,4 +25,4 @@ async def health(request: Request, store: StoreOf, asker: Asker) -> Health:
     """The hub's state and time."""
     may_read(asker, Resource.HEALTH)
     now: Clock = request.app.state.now
-    return Health(status="ok", time=shapes.time(now()), gateways=len(await store.gateways()))
+    return Health(status="ok", time=instant(now()), gateways=len(await store.gateways()))

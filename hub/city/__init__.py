@@ -1,0 +1,1 @@
+"""The hub towards other city platforms: its records in their models. Pure; hub.api serves them."""
