@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.waiting import until
 
 from firmware_sim import children as children_module
 from firmware_sim.children import ChildFailed, Children, Command
+from support.waiting import until
 
 SLEEPER = "import signal; print('up', flush=True); signal.pause()"
 STUBBORN = (
