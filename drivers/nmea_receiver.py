@@ -2,7 +2,7 @@
 
 from collections import deque
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,6 +24,9 @@ class Config(BaseModel):
     """The rest of a `[[device]]` of kind "nmea_receiver"."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ONE_READER: ClassVar = ("port",)
+    """Two readers of one port would take each other's bytes."""
 
     port: str = Field(min_length=1, description="The serial port's device file")
     baud: int = Field(default=9600, ge=300, le=4_000_000)
