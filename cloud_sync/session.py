@@ -1,5 +1,6 @@
 """One MQTT connection to a hub's broker: the module that knows aiomqtt. Plain MQTT 3.1.1, QoS 1 up, QoS 0 down."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -40,6 +41,7 @@ class Session:
             await self._client.publish(topic, payload, qos=1)
         except aiomqtt.MqttError as error:
             raise Unreachable(f"publish failed: {error}") from error
+        _resume_cancellation()
 
     async def messages(self) -> AsyncIterator[tuple[str, bytes]]:
         """(topic, payload) of what the hub says, without end; Unreachable when the connection is lost."""
@@ -71,6 +73,14 @@ async def connect(broker: Broker) -> AsyncIterator[Session]:
     try:
         async with client:
             await client.subscribe(down_filter(broker.gateway), qos=0)
+            _resume_cancellation()
             yield Session(client)
     except aiomqtt.MqttError as error:
         raise Unreachable(f"{address.hostname}:{address.port or DEFAULT_PORT}: {error}") from error
+
+
+def _resume_cancellation() -> None:
+    """Raise CancelledError when this task was cancelled and asyncio.wait_for swallowed that (Python 3.11)."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

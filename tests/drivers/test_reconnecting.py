@@ -15,6 +15,7 @@ from contract.errors import Fault, Misconfigured, Unreachable
 from contract.ids import DeviceId
 from contract.sample import ClockQuality, Reading, Sample, Stamp
 from drivers.reconnecting import samples
+from support.waiting import until
 
 HASTY = Backoff(first_s=0.001, limit_s=0.002, floor_s=0.001)
 
@@ -118,3 +119,29 @@ async def test_delays_grow_until_a_sample_comes() -> None:
 
     await Lives([], Unreachable("gone"), [], [1.0], Unreachable("gone"), [2.0]).values(2, Noting())
     assert asked == [1, 2, 3, 1, 2]
+
+
+async def test_a_cancellation_that_a_library_swallows_ends_the_stream_all_the_same() -> None:
+    """A gateway that is told to stop stops, also at a thousand requests a second."""
+
+    class Swallowing(ScriptedDriver):
+        async def __aiter__(self) -> AsyncIterator[Sample]:
+            while True:
+                try:
+                    await asyncio.sleep(0.001)
+                except asyncio.CancelledError:
+                    pass  # what asyncio.wait_for of Python 3.11 does when its result is just ready
+                yield sample(1.0)
+
+    async def serve() -> None:
+        stream = samples(lambda: Swallowing([]), Backoff(), Random(1), lambda *_: None)
+        async with aclosing(stream):
+            async for taken in stream:
+                seen.append(taken)
+
+    seen: list[Sample] = []
+    task = asyncio.ensure_future(serve())
+    await until(lambda: seen)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 5)
