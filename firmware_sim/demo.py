@@ -108,7 +108,7 @@ class Demo:
     async def _start(self, hub: HubApi, keepers: asyncio.TaskGroup) -> None:
         self._narrator.step("credential")
         if not self._layout.password.exists():
-            await _run_short("kanmon-hub", "gateway", "add", GATEWAY, "--state", str(self._layout.hub), "--json")
+            await _run_short("kanmon-hub", "gateway", "add", GATEWAY, "--state", str(self._layout.hub))
         self._narrator.step("starting")
         for command in self._commands():
             self._children.start(command, keepers)
@@ -145,7 +145,7 @@ class Demo:
                     group.create_task(self._set_consent(wearer.person, purpose))
 
     async def _set_consent(self, person: str, purpose: str) -> None:
-        words = ("consent", "set", person, purpose, "on", "--state", str(self._layout.gateway), "--json")
+        words = ("consent", "set", person, purpose, "on", "--state", str(self._layout.gateway))
         async with _limit(START_LIMIT_S, "the agent has taken no consent"):
             while not await _run_short("kanmon-agent", *words):
                 await _until(self._has_agent)

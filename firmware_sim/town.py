@@ -3,7 +3,7 @@
 import asyncio
 import json
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -27,6 +27,8 @@ from firmware_sim.state_folder import opening
 
 NOTIFY_PERIOD_S = 1.0
 FIX_PERIOD_S = 0.5
+LATE_SHARE = 0.5
+"""A turn that is late by more than this share of its period shifts all that follow."""
 
 
 class Town:
@@ -59,16 +61,17 @@ class Town:
     async def play(self) -> None:
         """Until cancelled: the bus and the straps speak by themselves, the station when it is asked."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._receiver.run(FIX_PERIOD_S), name=BUS)
+            group.create_task(self._drive(), name=BUS)
             for resident, strap in zip(pulse.RESIDENTS, self._straps, strict=True):
                 group.create_task(self._wear(resident, strap), name=strap.name)
 
+    async def _drive(self) -> None:
+        async for _ in turns(FIX_PERIOD_S):
+            self._receiver.say()
+
     async def _wear(self, resident: int, strap: Strap) -> None:
-        clock = asyncio.get_running_loop().time
-        due, told_s = clock(), self._elapsed_s(_now())
-        while not self._is_quiet:
-            due = max(due + NOTIFY_PERIOD_S, clock())
-            await asyncio.sleep(due - clock())
+        told_s = self._elapsed_s(_now())
+        async for _ in turns(NOTIFY_PERIOD_S):
             now_s = self._elapsed_s(_now())
             frame = pulse.frame(self._seed, resident, told_s, now_s)
             told_s = now_s
@@ -117,6 +120,22 @@ async def run(layout: TownLayout, seed: int, modbus_port: int, on_ready: Callabl
                     on_ready(town.station.port)
                     await ended.wait()
                     playing.cancel()
+
+
+async def turns(
+    period_s: float, clock: Callable[[], float] | None = None, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+) -> AsyncIterator[None]:
+    """One turn a period, without end. After a late one the next comes a whole period later: two turns close together
+    would say the same twice, which no real device does and no reader can tell from an echo.
+    """
+    clock = clock or asyncio.get_running_loop().time
+    due = clock()
+    while True:
+        due += period_s
+        await sleep(max(0.0, due - clock()))
+        yield
+        if clock() - due > period_s * LATE_SHARE:
+            due = clock()
 
 
 def began(facts: Path) -> datetime:

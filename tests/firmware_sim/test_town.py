@@ -10,15 +10,18 @@ import termios
 import tty
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from contract.errors import Tampered
 from firmware_sim.plan import BUS, RIVER, TownLayout
 from firmware_sim.ports import HOST
 from firmware_sim.recorder import read_emissions
-from firmware_sim.town import began
+from firmware_sim.town import began, turns
 from support.waiting import until
 
 READ_COUNTER = bytes.fromhex("0001 0000 0006 01 04 0000 0002")
@@ -123,3 +126,33 @@ def test_a_spoilt_start_time_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "town.json").write_text(text)
     with pytest.raises(Tampered, match=r"^town\.json .*delete it to begin anew$"):
         began(tmp_path / "town.json")
+
+
+@given(st.lists(st.floats(0, 3.0), min_size=2, max_size=30))
+async def test_turns_keep_their_distance_however_late_the_machine_is(delays: list[float]) -> None:
+    """Time is made up: sleeping takes as long as asked and the delay drawn besides."""
+    now_s, at_s, left = 0.0, [], list(delays)
+
+    async def sleep(wanted_s: float) -> None:
+        nonlocal now_s
+        now_s += wanted_s + left.pop()
+
+    async for _ in turns(1.0, lambda: now_s, sleep):
+        at_s.append(now_s)
+        if not left:
+            break
+    assert all(later - earlier >= 0.5 - 1e-9 for earlier, later in pairwise(at_s))
+
+
+async def test_turns_on_time_do_not_drift() -> None:
+    now_s, at_s = 0.0, []
+
+    async def sleep(wanted_s: float) -> None:
+        nonlocal now_s
+        now_s += wanted_s + 0.01
+
+    async for _ in turns(0.5, lambda: now_s, sleep):
+        at_s.append(now_s)
+        if len(at_s) == 100:
+            break
+    assert at_s[-1] == pytest.approx(50.01)
