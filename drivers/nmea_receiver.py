@@ -1,5 +1,6 @@
 """A GNSS receiver that speaks NMEA 0183 on a serial port: positions, altitude and satellites in use."""
 
+import asyncio
 from collections import deque
 from types import TracebackType
 from typing import ClassVar, Self
@@ -31,7 +32,7 @@ class Config(BaseModel):
     port: str = Field(min_length=1, description="The serial port's device file")
     baud: int = Field(default=9600, ge=300, le=4_000_000)
     silence_s: float = Field(default=10.0, gt=END_OF_BURST_S, le=3600)
-    """Without a byte for so long the receiver counts as lost: a receiver that has no fix still speaks."""
+    """Without a whole sentence for so long the receiver counts as lost: one that has no fix still speaks."""
 
 
 def open(config: BaseModel, context: Context) -> "NmeaReceiver":  # noqa: A001 - the interface's name
@@ -41,7 +42,7 @@ def open(config: BaseModel, context: Context) -> "NmeaReceiver":  # noqa: A001 -
 
 
 class NmeaReceiver:
-    """Reads one receiver. Entering waits for its first bytes, so that "up" rests on something heard."""
+    """Reads one receiver. Entering waits for its first sentence, so that "up" rests on something understood."""
 
     def __init__(self, config: Config, context: Context) -> None:
         self._config = config
@@ -51,13 +52,19 @@ class NmeaReceiver:
         self._assembler = FixAssembler()
         self._ready: deque[Sample] = deque()
         self._lost: Unreachable | None = None
+        self._heard_s: float | None = None
+        self._listening_since_s = 0.0
+        self._has_noise = False
+        """True when bytes came since the last sentence was heard."""
         self._is_time_told = False
         self._discarded = 0
 
     async def __aenter__(self) -> Self:
         await self._port.__aenter__()
+        self._listening_since_s = asyncio.get_running_loop().time()
         try:
-            self._take(await self._receive(self._config.silence_s))
+            while self._heard_s is None:
+                self._take(await self._receive())
         except BaseException as error:
             await self._port.__aexit__(type(error), error, error.__traceback__)
             raise
@@ -82,29 +89,40 @@ class NmeaReceiver:
     async def _listen(self) -> None:
         try:
             if self._assembler.is_holding:
-                self._take(await self._port.receive(END_OF_BURST_S))
+                self._take(await self._port.receive(self._left_s(END_OF_BURST_S)))
             else:
-                self._take(await self._receive(self._config.silence_s))
+                self._take(await self._receive())
         except TimeoutError:
             self._give(self._assembler.settle())
         except Unreachable as error:
             self._give(self._assembler.settle())
             self._lost = error
 
-    async def _receive(self, limit_s: float) -> bytes:
+    async def _receive(self) -> bytes:
+        """The next bytes; Unreachable when no sentence came for too long, whatever else did."""
         try:
-            return await self._port.receive(limit_s)
+            return await self._port.receive(self._left_s(self._config.silence_s))
         except TimeoutError as error:
-            raise Unreachable(f"{self._config.port} has been silent for {limit_s:g} s") from error
+            spoken = "only noise: check baud" if self._has_noise else "nothing"
+            text = f"{self._config.port} has said {spoken} for {self._config.silence_s:g} s"
+            raise Unreachable(text) from error
+
+    def _left_s(self, limit_s: float) -> float:
+        """What is left of `limit_s` since the last sentence."""
+        since_s = self._listening_since_s if self._heard_s is None else self._heard_s
+        return max(0.0, since_s + limit_s - asyncio.get_running_loop().time())
 
     def _take(self, data: bytes) -> None:
         at = self._context.now()
+        self._has_noise = self._has_noise or bool(data.strip())
         for line in self._lines.feed(data):
             try:
                 sentence = decode(line)
             except ProtocolError as error:
                 self._context.on_fault(error)
                 continue
+            self._heard_s = asyncio.get_running_loop().time()
+            self._has_noise = False
             if sentence is not None:
                 self._give(self._assembler.feed(sentence, at))
         if self._lines.discarded > self._discarded:

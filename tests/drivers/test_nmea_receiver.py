@@ -21,6 +21,7 @@ from support.corpus import corpus
 from support.driving import START, Noted
 from support.waiting import until
 
+GREETING = b"$PMTK001,320,2*30\r\n"
 RMC = b"$GPRMC,030000.00,A,3357.0000,N,13056.4000,E,10.0,90.0,221126,,,A*56\r\n"
 GGA = b"$GPGGA,030000.00,3357.0000,N,13056.4000,E,1,08,1.0,12.5,M,30.0,M,,*54\r\n"
 
@@ -90,7 +91,7 @@ async def test_a_fix_becomes_a_stamped_sample() -> None:
     noted = Noted()
     with serial_line() as line:
         driver = driver_of(line, noted)
-        await entered(driver, line, b"\r\n")
+        await entered(driver, line, GREETING)
         line.say(GGA + RMC)
         sample = await next_of(driver)
         await driver.__aexit__(None, None, None)
@@ -107,7 +108,7 @@ async def test_a_fix_becomes_a_stamped_sample() -> None:
 async def test_a_lone_position_is_given_when_the_burst_ends() -> None:
     with serial_line() as line:
         driver = driver_of(line, Noted())
-        await entered(driver, line, b"\r\n")
+        await entered(driver, line, GREETING)
         line.say(GGA)
         sample = await next_of(driver)
         await driver.__aexit__(None, None, None)
@@ -122,7 +123,7 @@ async def test_what_gathered_before_the_opening_is_flushed() -> None:
         slave = os.open(line.port, os.O_RDWR | os.O_NOCTTY)  # holds the line up, so that the bytes wait in it
         line.say(stale * 10)
         driver = driver_of(line, Noted())
-        await entered(driver, line, b"\r\n")
+        await entered(driver, line, GREETING)
         line.say(RMC)
         sample = await next_of(driver)
         await driver.__aexit__(None, None, None)
@@ -135,7 +136,7 @@ async def test_bad_sentences_are_counted_and_passed_over() -> None:
     noted = Noted()
     with serial_line() as line:
         driver = driver_of(line, noted)
-        await entered(driver, line, b"\r\n")
+        await entered(driver, line, GREETING)
         line.say(b"$GPRMC,1*00\r\n\xff\xfe\xfdnoise" + GGA + RMC)
         await next_of(driver)
         await driver.__aexit__(None, None, None)
@@ -147,7 +148,7 @@ async def test_a_rolled_over_date_is_told_once_and_the_position_counts() -> None
     old = RMC.replace(b"221126,,,A*56", b"080407,,,A*59")  # 1024 weeks before
     with serial_line() as line:
         driver = driver_of(line, noted)
-        await entered(driver, line, b"\r\n")
+        await entered(driver, line, GREETING)
         line.say(old)
         await next_of(driver)
         line.say(old.replace(b"030000.00", b"030001.00").replace(b"*59", b"*58"))
@@ -162,7 +163,7 @@ async def test_a_gateway_without_the_time_judges_no_date() -> None:
     noted = Noted(clock=ClockQuality.UNSYNCHRONISED)
     with serial_line() as line:
         driver = driver_of(line, noted)
-        await entered(driver, line, b"\r\n")
+        await entered(driver, line, GREETING)
         line.say(RMC.replace(b"221126,,,A*56", b"080407,,,A*59"))
         await next_of(driver)
         await driver.__aexit__(None, None, None)
@@ -193,17 +194,35 @@ async def test_a_held_port_is_unreachable_by_name() -> None:
 
 async def test_a_silent_port_is_unreachable_and_released() -> None:
     with serial_line() as line:
-        with pytest.raises(Unreachable, match=f"{line.port} has been silent for 0.3 s"):
+        with pytest.raises(Unreachable, match=f"{line.port} has said nothing for 0.3 s"):
             await driver_of(line, Noted(), silence_s=0.3).__aenter__()
         again = driver_of(line, Noted())
         await entered(again, line, RMC)
         await again.__aexit__(None, None, None)
 
 
+async def test_a_receiver_that_falls_silent_is_lost() -> None:
+    with serial_line() as line:
+        driver = driver_of(line, Noted(), silence_s=0.4)
+        await entered(driver, line, b"\xff\r\n" + GREETING)
+        with pytest.raises(Unreachable, match=r"has said nothing for 0\.4 s"):
+            await next_of(driver)
+        await driver.__aexit__(None, None, None)
+
+
+async def test_a_receiver_at_another_baud_rate_is_lost_however_much_it_says() -> None:
+    noted = Noted()
+    with serial_line() as line:
+        driver = driver_of(line, noted, silence_s=0.4)
+        with pytest.raises(Unreachable, match="only noise: check baud"):
+            await entered(driver, line, b"$\xff\x80\x00\xf8" * 20)
+    assert noted.faults
+
+
 async def test_a_port_pulled_out_gives_what_it_had_said_and_is_lost() -> None:
     with serial_line() as line:
         driver = driver_of(line, Noted())
-        await entered(driver, line, b"\r\n")
+        await entered(driver, line, GREETING)
         await line.say_and_see_it_read(GGA)
         line.pull_out()
         assert isinstance((await next_of(driver)).members[0], Position)
@@ -218,7 +237,7 @@ async def test_a_capture_through_a_pty_gives_every_position() -> None:
     found: list[Position] = []
     with serial_line() as line:
         driver = driver_of(line, Noted())
-        await entered(driver, line, b"\r\n")
+        await entered(driver, line, GREETING)
         for at in range(0, len(data), 97):
             line.say(data[at : at + 97])
             await asyncio.sleep(0)
