@@ -18,8 +18,11 @@ from contract.consent import Consent
 from contract.device import LinkState
 from contract.errors import StoreFull
 from contract.ids import DeviceId, PersonId
+from contract.quantity import QUANTITIES, PersonalClass
 from contract.record import AlertRecord, Gap, GapReason, Stream
 from contract.sample import Sample
+
+_VITAL = frozenset(name for name, row in QUANTITIES.items() if row.personal is PersonalClass.VITAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,8 @@ class Pipeline:
 
     def _release_thing(self, source: Source, judged: Sample) -> None:
         record = release_thing(judged, source.hours)
-        if record.members:
+        # A driver that reads bodies from a device without a person is a fault of the settings: nothing leaves then.
+        if record.members and not any(member.quantity in _VITAL for member in record.members):
             self._committer.add(Stream.DATA, None, record)
             self._committer.count_sample(None)
         else:

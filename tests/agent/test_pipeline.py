@@ -262,3 +262,11 @@ async def test_a_bus_out_of_service_leaves_only_its_mesh_cell(tmp_path):
         (_, by_day), (_, by_night) = await gateway.records()
         assert by_day.members[0] == fix._replace(flag=Flag.GOOD)
         assert by_night.members == (Reading("mesh_cell", 503077453.0, Flag.GOOD),)
+
+
+async def test_a_pulse_from_a_device_without_a_person_never_leaves(tmp_path):
+    """Promise 2, also when a plug-in's device was configured without its wearer."""
+    async with gateway_in(tmp_path) as gateway:
+        gateway.pipeline.accept(sample(RIVER, NOON, Reading("heart_rate", 71)))
+        assert await gateway.records() == []
+        assert gateway.outbox.withheld == 1
