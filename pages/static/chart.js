@@ -47,6 +47,7 @@
 
   function make(node) {
     const shown = JSON.parse(node.dataset.chart);
+    node.classList.add("is-drawn"); // shows it: an element that is not shown has no width
     const state = { stages: shown.stages, points: shown.points };
     const number = new Intl.NumberFormat(language, { minimumFractionDigits: shown.decimals, maximumFractionDigits: shown.decimals });
     const axis = { stroke: "#44566b", grid: { stroke: "#e1e8ef", width: 1 }, ticks: { stroke: "#c6d2de", width: 1 }, font: font(12) };
@@ -76,7 +77,6 @@
       const width = Math.max(node.clientWidth, 200);
       if (width !== state.plot.width) state.plot.setSize({ width, height: heightFor(width) });
     }).observe(node);
-    node.classList.add("is-drawn");
     charts.set(node, state);
   }
 

@@ -2,6 +2,7 @@
 (() => {
   "use strict";
   const SILENT_AFTER_MS = 12000; // the hub sends at least every 5 s
+  const RETRY_MS = 1000;
   const events = document.getElementById("events");
   const link = document.getElementById("link");
   const ages = JSON.parse(document.body.dataset.ages);
@@ -32,10 +33,14 @@
       if (tile) tile.classList.toggle("is-old", seconds > Number(tile.dataset.oldAfter));
     }
     if (!events) return;
-    const silent = Date.now() - heardAt > SILENT_AFTER_MS;
-    if (silent) show(true);
-    // A first connection that failed is never tried again by itself.
-    if (silent && !(events._htmx && events._htmx.sse)) htmx.trigger(events, "retry");
+    if (Date.now() - heardAt > SILENT_AFTER_MS) show(true);
+  }
+
+  // hx-sse connects again by itself once it was connected; a first connection that failed is left to us.
+  function connectAgain() {
+    if (events._htmx && events._htmx.sse) return;
+    show(true);
+    setTimeout(() => htmx.trigger(events, "retry"), RETRY_MS);
   }
 
   function readNow() {
@@ -48,10 +53,11 @@
   }
 
   if (events) {
-    events.addEventListener("htmx:sse:after:connection", () => { heardAt = Date.now(); show(false); });
     events.addEventListener("htmx:sse:before:connection", (event) => {
       if (event.detail.connection.attempt > 0) show(true);
     });
+    events.addEventListener("htmx:finally:request", connectAgain);
+    // Only what was heard counts: a hub that is stopping still accepts connections.
     events.addEventListener("htmx:sse:before:message", () => { heardAt = Date.now(); show(false); });
     events.addEventListener("clock", (event) => { ahead = Date.parse(event.detail.data) - Date.now(); });
     const button = document.getElementById("read-now");

@@ -5,6 +5,7 @@
   const node = document.getElementById("map");
   if (!node) return;
   const vehicles = new Map();
+  node.classList.add("is-drawn"); // shows it: an element that is not shown has no size
   const canvas = L.canvas({ padding: 0.5 });
   const map = L.map(node, {
     renderer: canvas, minZoom: 8, maxZoom: 15, zoomSnap: 0.5, scrollWheelZoom: false, dragging: !L.Browser.mobile,
@@ -62,7 +63,7 @@
   fetch(node.dataset.coast).then((answer) => answer.json()).then((coast) => {
     L.geoJSON(coast, { renderer: canvas, interactive: false, style: { color: "#7f9a7a", weight: 1.5, fillColor: "#e9efdf", fillOpacity: 1 } })
       .addTo(map).bringToBack();
-    node.classList.add("is-drawn");
+    node.classList.add("has-coast");
   });
   document.getElementById("events").addEventListener("vehicles", (event) => {
     const wasEmpty = vehicles.size === 0;

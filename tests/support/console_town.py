@@ -60,7 +60,7 @@ class Town:
 
     async def _commit(self, subject: str, payload: bytes) -> None:
         outcome = await self.store.commit([read(subject, payload, self.now)])
-        assert outcome.quarantined == 0
+        assert not outcome.faults
         for change in outcome.changes:
             self.feed.publish(change)
 
