@@ -102,7 +102,19 @@ async def _serve(state: Path, settings: "Settings", as_json: bool) -> None:
             typer.echo(json.dumps({"ready": True, "pid": running.pid, **ports}))
         typer.echo(f"ready: http://127.0.0.1:{running.http_port} (MQTT {running.mqtt_port})", err=True)
 
-    await serve_hub(StateFolder(state.absolute()), settings, os.environ, stop, ready)
+    try:
+        await serve_hub(StateFolder(state.absolute()), settings, os.environ, stop, ready)
+    except BaseExceptionGroup as group:
+        expected, others = group.split(KanmonError)
+        if expected is None or others is not None:
+            raise
+        raise _first(expected) from group
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _fail(error: KanmonError, code: int, as_json: bool) -> NoReturn:

@@ -7,8 +7,9 @@ and recognised as repeats, which are receipted as well; a receipt is never sent 
 import asyncio
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import TypeVar
 
@@ -28,6 +29,8 @@ GROUP_BYTES = 2**20
 """Messages of about this size together are committed at once: some tens of thousands of readings."""
 RECEIPT_RANGES = 1000
 ANNOUNCED_CHANGES = 500
+LOGGED_FAULTS = 5
+SILENCE = timedelta(seconds=10)
 
 _RETRY = Backoff(first_s=0.2, limit_s=5.0)
 _log = logging.getLogger(__name__)
@@ -42,6 +45,8 @@ class Ingest:
         self._store = store
         self._now = now
         self._random = random
+        self._faults: Counter[tuple[GatewayId | None, str]] = Counter()
+        self._silent_until = now()
 
     async def run(self) -> None:
         """Take messages until cancelled. A lost broker or a full disk is waited for."""
@@ -64,12 +69,22 @@ class Ingest:
             # A group may take a tenth of a second to decode: pages are answered in between.
             await asyncio.sleep(0)
         outcome = await self._commit(arrivals)
-        if outcome.quarantined:
-            _log.warning("%d messages or parts could not be stored and are in quarantine", outcome.quarantined)
+        self._complain(outcome)
         await self._answer(arrivals, outcome)
         await self._broker.acknowledge(messages)
         for changes in _chunks(outcome.changes, ANNOUNCED_CHANGES):
             await self._broker.publish(NEW_SUBJECT, encode_changes(changes))
+
+    def _complain(self, outcome: Outcome) -> None:
+        """Say what went to quarantine: at once the first time, then at most every ten seconds."""
+        self._faults.update(outcome.faults)
+        now = self._now()
+        if not self._faults or now < self._silent_until:
+            return
+        for (gateway, reason), count in self._faults.most_common(LOGGED_FAULTS):
+            _log.warning("%d from gateway %s in quarantine: %s", count, gateway or "(none)", reason)
+        self._faults.clear()
+        self._silent_until = now + SILENCE
 
     async def _commit(self, arrivals: Sequence[Arrival]) -> Outcome:
         attempt = 0

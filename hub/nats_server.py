@@ -26,6 +26,7 @@ from hub.state_folder import StateFolder, write_private
 MAX_PAYLOAD_BYTES = 4 * 2**20
 MAX_STORE_BYTES = 2 * 2**30
 """The upward stream takes 1 GiB; the rest is for MQTT sessions."""
+LOG_NAME, LOG_BYTES = "nats.log", 2**20
 LOOPBACK = "127.0.0.1"
 
 _STOP_PATIENCE_S = 1.5
@@ -111,14 +112,15 @@ class NatsServer:
             attempt = 1 if loop.time() - since > _STEADY_S else attempt + 1
             delay_s = self._backoff.delay_s(attempt, self._random)
             _log.warning(
-                "the broker ended with code %s; started again in %.1f s (its log: %s)", code, delay_s, "nats.log"
+                "the broker ended with code %s; started again in %.1f s (its log: nats/%s)", code, delay_s, LOG_NAME
             )
             await asyncio.sleep(delay_s)
             await self._start()
 
     async def _start(self) -> None:
         command = [str(self._program), "-c", str(config_path(self._state)), "-P", str(pid_path(self._state))]
-        with (self._state.nats / "nats.log").open("ab") as log:
+        # What it says before it reads where to log to: a fault in its own configuration.
+        with (self._state.nats / "start.log").open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", leash.__file__, str(os.getpid()), *command),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -174,7 +176,9 @@ def _config(state: StateFolder, ports: Ports) -> str:
         "max_payload": MAX_PAYLOAD_BYTES,
         "jetstream": {"store_dir": str(state.nats / "store"), "max_file_store": MAX_STORE_BYTES},
         "mqtt": {"host": LOOPBACK, "port": ports.mqtt},
-        "logfile_size_limit": 2**20,
+        "log_file": str(state.nats / LOG_NAME),
+        "logfile_size_limit": LOG_BYTES,
+        "logfile_max_num": 3,
     }
     lines = [f"{name}: {json.dumps(value)}" for name, value in settings.items()]
     return "\n".join([*lines, f"include {users_path(state).name}", ""])

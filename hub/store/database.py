@@ -18,7 +18,13 @@ from hub.store.migrations import MIGRATIONS
 Connection = sqlite3.Connection
 _Result = TypeVar("_Result")
 
-_FULL_CODES = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
+_UNWRITABLE_CODES = frozenset(
+    {
+        *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN),
+        # Somebody has held the file for longer than sqlite3's own patience of 5 s.
+        *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED),
+    }
+)
 _BROKEN_CODES = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -68,10 +74,13 @@ def _connect(path: Path) -> Connection:
         connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
         # Personal records lie in it: the owner alone may read.
         path.chmod(0o600)
+        # A commit touches one page a series: with small pages it writes a quarter of the bytes (15.7 instead of
+        # 18.5 us CPU a reading at 100 series and 100 readings a commit).
+        connection.execute("PRAGMA page_size = 1024")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         # 16 MB between checkpoints: a page that many commits touch is written to the file once.
-        connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        connection.execute("PRAGMA wal_autocheckpoint = 16000")
         _migrate(connection, path)
     except (sqlite3.Error, OSError) as error:
         fault = Fault(str(path), 0, f"the hub's database cannot be opened ({error})", "Make the folder writable")
@@ -117,7 +126,7 @@ def _translated(work: Callable[[Connection], _Result], connection: Connection) -
 
 def _family(error: sqlite3.DatabaseError) -> KanmonError | sqlite3.DatabaseError:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in _FULL_CODES:
+    if code in _UNWRITABLE_CODES:
         return StoreFull(f"the hub's database cannot be written ({error})")
     if code in _BROKEN_CODES:
         return Tampered(f"the hub's database is damaged ({error})")

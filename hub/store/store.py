@@ -13,6 +13,7 @@ from hub.arrival import Arrival, refused
 from hub.store import incidents, persons, things
 from hub.store.database import Database
 from hub.store.persons import Wanted
+from hub.store.quarantine import quarantine_of
 from hub.store.rows import (
     AggregateRow,
     AlertRow,
@@ -40,11 +41,13 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._database = Database(path)
-        self._writer = Writer()
+        self._writer: Writer | None = None
 
     async def __aenter__(self) -> Self:
         """Open and migrate the file; Misconfigured when it cannot be written."""
+        self._writer = Writer(quarantine_of(self._path))
         await self._database.__aenter__()
         return self
 
@@ -55,8 +58,11 @@ class Store:
 
     async def commit(self, arrivals: Sequence[Arrival]) -> Outcome:
         """Write `arrivals` in one transaction. What no database can hold is quarantined; StoreFull keeps nothing."""
+        writer = self._writer
+        if writer is None:
+            raise RuntimeError("the store was not entered")
         try:
-            return await self._database.transact(lambda c: self._writer.write(c, arrivals))
+            return await self._database.transact(lambda c: writer.write(c, arrivals))
         except ProtocolError as error:
             if len(arrivals) == 1:
                 return await self.commit([refused(arrivals[0], str(error))])

@@ -1,7 +1,9 @@
 """What one transaction does with a group of arrivals: repeat check, rows, latest, ranges. Runs in the file's thread."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Self
 
 from cloud_sync.blob import to_ms
 from contract.consent import Purpose
@@ -9,10 +11,10 @@ from contract.ids import GatewayId
 from contract.record import Range
 from hub.arrival import Arrival, Arrived, MeasuredRow
 from hub.feed import Change
-from hub.store import quarantine
 from hub.store.database import Connection
 from hub.store.events import Source, write_others
 from hub.store.insertion import Row, insert
+from hub.store.quarantine import Quarantine
 from hub.store.ranges import Span, holds, merged, unknown
 
 _REPLACE_OLDER = (
@@ -36,16 +38,17 @@ class Outcome:
     records: int = 0
     repeats: int = 0
     """Parts that were wholly known."""
-    quarantined: int = 0
+    faults: Counter[tuple[GatewayId | None, str]] = field(default_factory=Counter)
+    """What went to quarantine: how often, by gateway and reason."""
 
-    def add(self, other: "Outcome") -> None:
+    def add(self, other: Self) -> None:
         """Take what another transaction amounts to into this."""
         for gateway, ranges in other.receipts.items():
             self.receipts.setdefault(gateway, []).extend(ranges)
         self.changes.extend(other.changes)
         self.records += other.records
         self.repeats += other.repeats
-        self.quarantined += other.quarantined
+        self.faults.update(other.faults)
 
 
 @dataclass(slots=True)
@@ -63,7 +66,8 @@ class _Group:
 class Writer:
     """Writes groups of arrivals; remembers the ids of series and origins that are committed."""
 
-    def __init__(self) -> None:
+    def __init__(self, quarantine: Quarantine) -> None:
+        self._quarantine = quarantine
         self._ids: dict[tuple[str, ...], int] = {}
 
     def write(self, connection: Connection, arrivals: Sequence[Arrival]) -> Outcome:
@@ -85,8 +89,8 @@ class Writer:
         group.known = {origin: list(spans) for origin, spans in loaded.items()}
         for arrival in arrivals:
             if arrival.fault is not None:
-                quarantine.keep(connection, arrival.gateway, arrival.at, arrival.fault, arrival.payload)
-                group.outcome.quarantined += 1
+                self._quarantine.keep(connection, arrival.gateway, arrival.at, arrival.fault, arrival.payload)
+                group.outcome.faults[arrival.gateway, arrival.fault] += 1
         for arrival, part, origin in parts:
             self._part(connection, group, arrival, part, origin)
         insert(connection, "telemetry", _MEASURED, group.telemetry)
@@ -106,8 +110,8 @@ class Writer:
             return
         group.known[origin] = merged([*group.known[origin], (first, last)])
         if part.fault is not None:
-            quarantine.keep(connection, gateway, arrival.at, part.fault, part.blob)
-            outcome.quarantined += 1
+            self._quarantine.keep(connection, gateway, arrival.at, part.fault, part.blob)
+            outcome.faults[gateway, part.fault] += 1
             return
         measured, others = part.rows.measured, part.rows.others
         if fresh != [(first, last)]:

@@ -23,6 +23,7 @@ from support.waiting import until
 
 GATEWAY = GatewayId("gw-1")
 EPOCH = Epoch("00000000000000c1")
+EVENTS = "/events?page=overview"
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 
 
@@ -217,3 +218,21 @@ async def test_gateway_add_tells_where_the_password_lies(tmp_path: Path) -> None
         code, said = await add(wrong)
         assert code == 2
         assert set(said) == {"error"}
+
+
+async def test_an_open_event_stream_does_not_hold_the_hub_up(tmp_path: Path) -> None:
+    async with hub_program(tmp_path) as hub, hub.client() as client, client.stream("GET", EVENTS) as stream:
+        assert stream.status_code == 200
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        hub.process.terminate()
+        assert await asyncio.wait_for(hub.process.wait(), 10) == 0
+        assert loop.time() - start < 2
+
+
+async def test_a_name_that_merely_points_to_loopback_is_refused(tmp_path: Path) -> None:
+    """A page elsewhere cannot make a browser here read the hub under its own name."""
+    async with hub_program(tmp_path) as hub, hub.client() as client:
+        for host, status in (("127.0.0.1", 200), ("localhost", 200), ("evil.example", 400)):
+            answer = await client.get("/api/v1/health", headers={"Host": f"{host}:{hub.said['http']}"})
+            assert answer.status_code == status

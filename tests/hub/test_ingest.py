@@ -6,12 +6,14 @@ import signal
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 
 import aiomqtt
 import httpx
 import pytest
 
 from cloud_sync import blob, topics
+from cloud_sync.backoff import Backoff
 from cloud_sync.envelope import (
     Hello,
     Part,
@@ -23,7 +25,9 @@ from cloud_sync.envelope import (
 from contract.ids import Epoch, GatewayId
 from contract.record import Measured, Range, Stream
 from contract.sample import ClockQuality, Flag, Reading
-from hub.state_folder import Running
+from hub.credentials import HUB_USER, ensure
+from hub.nats_server import NatsServer, choose_ports, executable
+from hub.state_folder import Running, StateFolder
 from support.running_hub import credential, gateway_client, hub_here
 from support.waiting import until
 
@@ -154,3 +158,19 @@ async def test_a_broker_that_dies_is_started_again_and_the_hub_lives_on(root: Pa
         await client.publish(topics.up(GATEWAY, Stream.DATA), levels(1, 3), qos=1)
         await receipts(client, 3, 30)
     assert await stored(hub) == [1.0, 2.0, 3.0]
+
+
+async def test_a_server_that_already_runs_is_used_in_place_of_the_child(tmp_path: Path) -> None:
+    state = StateFolder(tmp_path / "broker")
+    state.make()
+    ports = choose_ports(0, 0)
+    password = ensure(state.credentials, HUB_USER)
+    async with NatsServer(state, executable({}), ports, Backoff(), Random(1)).started():
+        url = f"nats://hub:{password}@127.0.0.1:{ports.nats}"
+        async with hub_here(tmp_path / "hub", {"KANMON_NATS_URL": url}) as running:
+            assert not (tmp_path / "hub" / "nats" / "nats.pid").exists()
+            async with gateway_client(state.root, GATEWAY, ports.mqtt) as client:
+                await client.subscribe(topics.down_filter(GATEWAY))
+                await client.publish(topics.up(GATEWAY, Stream.DATA), levels(1, 3), qos=1)
+                await receipts(client, 3)
+            assert await stored(running) == [1.0, 2.0, 3.0]

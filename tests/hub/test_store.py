@@ -14,13 +14,16 @@ from cloud_sync import blob
 from cloud_sync.envelope import Hello, Part, encode_envelope, encode_hello
 from contract.alert import Alert, Transition
 from contract.consent import Purpose
-from contract.errors import Misconfigured, ProtocolError
+from contract.errors import Misconfigured, ProtocolError, StoreFull, Tampered
 from contract.ids import AlertId, DeviceId, Epoch, GatewayId
 from contract.record import Aggregate, AlertRecord, Gap, GapReason, Measured, Range, Record, Stream
 from contract.sample import ClockQuality, Flag, Position, Reading, Series
 from hub.arrival import Arrival, read
+from hub.store.database import Database
+from hub.store.quarantine import KEPT_FOR, MOST_PAYLOADS, quarantine_of
 from hub.store.rows import PositionValue, SeriesValue
 from hub.store.store import Store
+from hub.store.writing import Writer
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 EPOCH = Epoch("00000000000000a1")
@@ -209,9 +212,9 @@ async def test_what_cannot_be_stored_is_quarantined_and_receipted(store: Store) 
     parts = (good, wrong_count, garbage, strange, local, statistics)
     outcome = await store.commit([message(*parts), read("kanmon.gw-1.up.data", b"\xff\xff", NOW)])
     assert outcome.receipts[GATEWAY] == [one.range for one in parts]
-    assert (outcome.records, outcome.quarantined) == (1, 6)
+    assert (outcome.records, outcome.faults.total()) == (1, 6)
     again = await store.commit([message(*parts)])
-    assert (again.records, again.quarantined, again.repeats) == (0, 0, 6)
+    assert (again.records, again.faults.total(), again.repeats) == (0, 0, 6)
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "1" + "0" * 400, '"x"', "[1]", "[1,2,3,4,5]", "[[1],[2],7,8]"])
@@ -221,7 +224,7 @@ async def test_a_number_no_database_holds_is_quarantined(store: Store, number: s
     whole = zlib.decompress(part(1, [level(1)]).blob).decode()
     broken = zlib.compress(whole.replace('"values":[1.0]', f'"values":[{number}]').encode())
     outcome = await store.commit([message(Part(Range(EPOCH, Stream.DATA, 1, 1), None, broken))])
-    assert (outcome.records, outcome.quarantined) == (0, 1)
+    assert (outcome.records, outcome.faults.total()) == (0, 1)
 
 
 @settings(max_examples=100, deadline=None)
@@ -256,4 +259,46 @@ async def test_a_file_that_is_no_database_is_one_clear_sentence(tmp_path: Path) 
     path.write_bytes(b"not a database, but long enough to be looked at" * 100)
     with pytest.raises(Misconfigured, match="cannot be opened"):
         async with Store(path):
+            pass
+
+
+async def test_a_full_database_keeps_nothing_of_the_group_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    async with Database(tmp_path / "hub.sqlite") as database:
+        writer = Writer(quarantine_of(tmp_path / "hub.sqlite"))
+        many = [message(part(first, [level(n) for n in range(first, first + 500)])) for first in range(1, 5001, 500)]
+        (pages,) = await database.read(lambda c: c.execute("PRAGMA page_count").fetchone())
+        await database.read(lambda c: c.execute(f"PRAGMA max_page_count = {pages + 10}").fetchone())
+        with pytest.raises(StoreFull):
+            await database.transact(lambda c: writer.write(c, many))
+        assert await database.read(lambda c: c.execute("SELECT count(*) FROM seen").fetchone()) == (0,)
+        await database.read(lambda c: c.execute("PRAGMA max_page_count = 100000").fetchone())
+        outcome = await database.transact(lambda c: writer.write(c, many))
+        assert outcome.records == 5000
+
+
+async def test_what_is_quarantined_rests_sealed_bounded_and_expires(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sqlite"
+    quarantine = quarantine_of(path)
+    async with Store(path) as store:
+        for number in range(MOST_PAYLOADS + 5):
+            await store.commit([read("kanmon.gw-1.up.data", f"canary-{number}".encode(), NOW)])
+    async with Database(path) as database:
+        kept = await database.read(quarantine.payloads)
+        assert [payload for _, payload in kept] == [f"canary-{n}".encode() for n in range(5, MOST_PAYLOADS + 5)]
+    assert b"canary" not in b"".join(one.read_bytes() for one in tmp_path.iterdir())
+    async with Store(path) as store:
+        await store.commit([read("kanmon.gw-1.up.data", b"late", NOW + KEPT_FOR + timedelta(seconds=1))])
+    async with Database(path) as database:
+        assert [payload for _, payload in await database.read(quarantine.payloads)] == [b"late"]
+        await database.transact(lambda c: c.execute("UPDATE quarantine SET payload = CAST(x'00' || payload AS BLOB)"))
+        with pytest.raises(Tampered):
+            await database.read(quarantine.payloads)
+
+
+async def test_a_database_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "hub.sqlite"
+    async with Database(path) as database:
+        await database.read(lambda c: c.execute("PRAGMA user_version = 99"))
+    with pytest.raises(Misconfigured, match="version 99"):
+        async with Database(path):
             pass

@@ -1,0 +1,63 @@
+"""hub.toml is checked whole; what would serve plain HTTP to others is refused."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from contract.errors import Misconfigured
+from hub.settings import Settings, load, with_ports
+
+PROGRAM = str(Path(sys.executable).with_name("kanmon-hub"))
+
+
+def test_without_a_file_the_known_ports_hold() -> None:
+    settings = load(None)
+    assert (settings.http.host, settings.http.port) == ("127.0.0.1", 8080)
+    assert (settings.broker.mqtt_port, settings.broker.nats_port) == (1883, 4222)
+
+
+def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "hub.toml"
+    file.write_text('[http]\nhost = "::1"\nport = 9000\n[broker]\nmqtt_port = 9001\n')
+    settings = with_ports(load(file), None, 0, 9002)
+    assert (settings.http.host, settings.http.port) == ("::1", 9000)
+    assert (settings.broker.mqtt_port, settings.broker.nats_port) == (0, 9002)
+
+
+def test_every_fault_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "hub.toml"
+    file.write_text('[http]\nhost = "0.0.0.0"\nprot = 8080\n[broker]\nmqtt_port = 70000\n')
+    with pytest.raises(Misconfigured) as caught:
+        load(file)
+    assert sorted(fault.line for fault in caught.value.faults) == [2, 3, 5]
+    assert "loopback" in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "localhost", "example.org", ""])  # noqa: S104
+def test_another_host_than_loopback_is_refused(tmp_path: Path, host: str) -> None:
+    file = tmp_path / "hub.toml"
+    file.write_text(f'[http]\nhost = "{host}"\n')
+    with pytest.raises(Misconfigured, match="loopback"):
+        load(file)
+
+
+def test_the_command_answers_a_broken_file_with_exit_code_2(tmp_path: Path) -> None:
+    file = tmp_path / "hub.toml"
+    file.write_text("[http]\nprot = 8080\n")
+    command = [PROGRAM, "serve", "--state", str(tmp_path / "state"), "--config", str(file)]
+    plain = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (plain.returncode, plain.stdout) == (2, "")
+    assert f"{file}:2" in plain.stderr
+    told = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=30, check=False)
+    assert told.returncode == 2
+    error = json.loads(told.stdout)["error"]
+    assert error["family"] == "Misconfigured"
+    assert error["faults"][0]["line"] == 2
+
+
+def test_settings_are_fixed_once_made() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Settings().http = None  # type: ignore[assignment, misc]  # it is refused
