@@ -10,7 +10,7 @@
   const exact = new Intl.DateTimeFormat(language, { timeZone: "Asia/Tokyo", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
   const font = (px) => px + "px " + getComputedStyle(document.body).fontFamily;
 
-  const heightFor = (width) => (width < 500 ? 220 : 370);
+  const heightFor = (width) => (width < 500 ? 270 : 370);
 
   function drawStages(plot, state) {
     const { ctx, bbox } = plot;
@@ -19,6 +19,7 @@
     ctx.font = font(12 * ratio);
     ctx.textBaseline = "bottom";
     ctx.textAlign = "left";
+    ctx.lineJoin = "round";
     for (const stage of state.stages) {
       const y = plot.valToPos(stage.value, "y", true);
       if (y < bbox.top || y > bbox.top + bbox.height) continue;
@@ -29,6 +30,11 @@
       ctx.moveTo(bbox.left, y);
       ctx.lineTo(bbox.left + bbox.width, y);
       ctx.stroke();
+      // A halo keeps the words readable where the curve runs through them.
+      ctx.setLineDash([]);
+      ctx.strokeStyle = "rgba(255, 255, 255, 0.85)";
+      ctx.lineWidth = 4 * ratio;
+      ctx.strokeText(stage.label, bbox.left + 6 * ratio, y - 3 * ratio);
       ctx.fillText(stage.label, bbox.left + 6 * ratio, y - 3 * ratio);
     }
     ctx.restore();

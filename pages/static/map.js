@@ -52,13 +52,24 @@
     if (!map.getBounds().pad(-0.05).contains(message.at)) map.panTo(message.at, { animate: false });
   }
 
+  // A vehicle out of service has no place any more: it leaves the map.
+  function show(messages) {
+    messages.forEach(place);
+    const here = new Set(messages.map((message) => message.id));
+    for (const [id, vehicle] of vehicles) {
+      if (here.has(id)) continue;
+      for (const layer of [vehicle.trail, vehicle.dot, vehicle.label]) layer.remove();
+      vehicles.delete(id);
+    }
+  }
+
   function look() {
     const bounds = L.latLngBounds([]);
     for (const vehicle of vehicles.values()) bounds.extend(vehicle.dot.getLatLng()).extend(vehicle.trail.getBounds());
     if (bounds.isValid()) map.fitBounds(bounds.pad(0.6), { maxZoom: 12, animate: false });
   }
 
-  JSON.parse(node.dataset.vehicles).forEach(place);
+  show(JSON.parse(node.dataset.vehicles));
   look();
   fetch(node.dataset.coast).then((answer) => answer.json()).then((coast) => {
     L.geoJSON(coast, { renderer: canvas, interactive: false, style: { color: "#7f9a7a", weight: 1.5, fillColor: "#e9efdf", fillOpacity: 1 } })
@@ -67,7 +78,7 @@
   });
   document.getElementById("events").addEventListener("vehicles", (event) => {
     const wasEmpty = vehicles.size === 0;
-    JSON.parse(event.detail.data).forEach(place);
+    show(JSON.parse(event.detail.data));
     if (wasEmpty) look();
   });
 })();

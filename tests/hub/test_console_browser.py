@@ -3,15 +3,17 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
+from contract.sample import Flag, Reading
 from hub.feed import Feed
 from hub.store.store import Store
 from support.browser import DESKTOP, PHONE, chromium, watched
-from support.console_town import GATEWAY, RIVER, Town, console_app, served
+from support.console_town import BUS, GATEWAY, RIVER, Town, console_app, measured, served
 
 AXE = (Path(__file__).parents[1] / "assets" / "axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -54,10 +56,10 @@ async def test_values_arrive_without_a_reload(
         await page.goto(url)
         await drawn(page)
         await page.evaluate("window.notReloaded = true")
-        await town.river(3.21, town.now.now(town.now.tzinfo))
+        await town.river(3.21, datetime.now(UTC))
         await expect(page.locator("#stations .number").first).to_have_text("3.21")
         await expect(page.locator("#river .u-legend")).to_contain_text("3.21")
-        await town.pulse(137, at=town.now.now(town.now.tzinfo))
+        await town.pulse(137, at=datetime.now(UTC))
         await expect(page.locator("#people")).to_contain_text("137")
         await expect(page.locator(".bus-label")).to_contain_text("bus-1")
         assert await page.evaluate("window.notReloaded")
@@ -146,6 +148,17 @@ async def test_a_table_that_was_opened_stays_open_and_keeps_its_focus(browser: B
         await expect(page.locator("#alerts .level-3")).to_be_visible()
         await expect(page.locator("#river details")).to_have_attribute("open", "")
         assert await page.evaluate("document.activeElement.tagName") == "SUMMARY"
+
+
+async def test_a_vehicle_out_of_service_leaves_the_map(browser: Browser, town: Town, url: str) -> None:
+    async with watched(browser, DESKTOP, "en") as seen:
+        page = seen.page
+        await page.goto(url)
+        await drawn(page)
+        await expect(page.locator(".bus-label")).to_have_count(1)
+        await town.say(measured(BUS, datetime.now(UTC), [Reading("mesh_cell", 503033931.0, Flag.GOOD)]))
+        await expect(page.locator(".bus-label")).to_have_count(0)
+        await expect(page.locator("#vehicles")).to_contain_text("503033931")
 
 
 async def test_values_are_read_aloud_on_request_only(browser: Browser, town: Town, url: str) -> None:
