@@ -109,16 +109,23 @@ def told_errors(as_json: bool) -> Iterator[None]:
     try:
         yield
     except KanmonError as error:
-        family = next((known for known, _ in EXIT_CODES if isinstance(error, known)), type(error))
-        if as_json:
-            typer.echo(json.dumps({"error": {"family": family.__name__, "text": str(error)}}, ensure_ascii=False))
-        else:
-            typer.echo(f"kanmon-sim: {error}", err=True)
+        _tell(type(error).__name__, str(error), as_json)
         code = next((code for known, code in EXIT_CODES if isinstance(error, known)), EXIT_FAILED)
         raise typer.Exit(code) from error
+    except OSError as error:
+        # Folders and ports are checked at the start: what is left is a disk that fills or is taken away.
+        _tell("StateUnusable", f"{error.filename or 'a file'} cannot be used: {error.strerror or error}.", as_json)
+        raise typer.Exit(EXIT_FAILED) from error
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
-        typer.echo("kanmon-sim: interrupted", err=True)
+        _tell("Interrupted", "ended before the end, without a balance", as_json)
         raise typer.Exit(EXIT_INTERRUPTED) from error
+
+
+def _tell(family: str, text: str, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"error": {"family": family, "text": text}}, ensure_ascii=False))
+    else:
+        typer.echo(f"kanmon-sim: {text}", err=True)
 
 
 if __name__ == "__main__":

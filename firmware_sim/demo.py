@@ -66,6 +66,8 @@ async def run(options: Options, narrator: Narrator) -> Outcome:
     """
     options.layout.logs.mkdir(parents=True, exist_ok=True)
     gateway_files.write(options.layout, options.ports, options.stages_m)
+    # A folder used before brings its records along, but the day in the town begins anew.
+    options.layout.town.facts.unlink(missing_ok=True)
     try:
         async with _ending() as ending, Children(options.layout.logs, narrator.restarted) as children:
             return await Demo(options, children, narrator).run(ending)

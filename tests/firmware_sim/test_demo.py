@@ -147,3 +147,15 @@ async def test_the_death_of_the_demo_ends_every_child(tmp_path: Path) -> None:
         running.process.kill()
         await running.process.wait()
         await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids))
+
+
+async def test_a_second_signal_ends_at_once_without_a_balance(tmp_path: Path) -> None:
+    async with demo(tmp_path) as running:
+        await until_ready(running)
+        pids = [running.child(script) for script in ("kanmon-agent", "kanmon-hub", "kanmon-sim")]
+        running.process.send_signal(signal.SIGINT)
+        running.process.send_signal(signal.SIGTERM)
+        result = await running.balance()
+    assert running.process.returncode == 130
+    assert set(result) == {"error"}
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
