@@ -11,8 +11,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from contract.errors import KanmonError, ProtocolError, Unreachable
 from firmware_sim import gateway_files
 from firmware_sim.books import gather
@@ -21,7 +19,7 @@ from firmware_sim.ledger import Balance, balance
 from firmware_sim.narrator import Narrator
 from firmware_sim.plan import GATEWAY, WEARERS, Layout
 from firmware_sim.ports import HOST, Ports
-from firmware_sim.sources import AgentStatus, HubApi, Subjects, agent_status
+from firmware_sim.sources import AgentStatus, HubApi, Subjects, agent_status, hub_api
 
 START_LIMIT_S = 60.0
 """How long the children may take until all answer; a small board under load needs a good part of it."""
@@ -92,8 +90,7 @@ class Demo:
     async def run(self, ending: asyncio.Event) -> Outcome:
         """From the first child to the balance."""
         base_url = f"http://{HOST}:{self._options.ports.http}"
-        async with asyncio.TaskGroup() as keepers, httpx.AsyncClient(base_url=base_url, trust_env=False) as client:
-            hub = HubApi(client)
+        async with asyncio.TaskGroup() as keepers, hub_api(base_url) as hub:
             await self._start(hub, keepers)
             self._narrator.ready(base_url, self._layout, self._options.for_s)
             with suppress(TimeoutError):

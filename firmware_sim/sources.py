@@ -6,8 +6,8 @@ Nothing here knows how either keeps it; both are asked as any other client would
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -159,6 +159,13 @@ async def agent_status(socket: Path) -> AgentStatus:
     """The agent's status. Raises as `ask_agent`."""
     answer = await ask_agent(socket, {"do": "status"})
     return _parse(AgentStatus, answer, "agent's status")
+
+
+@asynccontextmanager
+async def hub_api(base_url: str) -> AsyncIterator["HubApi"]:
+    """The API of the hub at `base_url`, with connections of its own; a proxy of the environment is not asked."""
+    async with httpx.AsyncClient(base_url=base_url, trust_env=False) as client:
+        yield HubApi(client)
 
 
 class HubApi:
