@@ -13,6 +13,11 @@ RETRY_S = 1.0
 MAX_PENDING_RECORDS = 100_000
 """What may wait in memory while the disk takes nothing: about 20 MB."""
 
+FULL_RECORDS = 5_000
+"""A group of this size is written at once: waiting would make it no cheaper a reading."""
+PACE_RECORDS = 10_000
+PACE_LIMIT_S = 1.0
+
 log = logging.getLogger(__name__)
 
 
@@ -41,7 +46,7 @@ class Committer:
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
         self._writing = asyncio.Lock()
-        self._is_failing = False
+        self._is_failing = self._is_hanging = False
 
     def before_write(self, snapshot: Callable[[Group], None]) -> None:
         """Let `snapshot` add marks and states to each group when it is closed."""
@@ -57,12 +62,25 @@ class Committer:
         """Records that were taken and are not durable yet."""
         return self._pending + self._in_write
 
+    async def keep_pace(self) -> None:
+        """Wait while far more comes than is written; for one second at most, and not at all for a disk that hangs.
+
+        Devices that are read as fast as they answer are thus read as fast as the gateway can write.
+        """
+        if self._pending < PACE_RECORDS or self._is_failing or self._is_hanging:
+            return
+        try:
+            async with asyncio.timeout(PACE_LIMIT_S):
+                await self.ticket().durable()
+        except TimeoutError:
+            self._is_hanging = True
+
     def add(self, stream: Stream, channel: Channel | None, record: Record) -> None:
-        """Put a record into the next group; an alert does not wait for the linger."""
+        """Put a record into the next group; an alert, or a group that is large, does not wait for the linger."""
         self._group.records.setdefault((stream, channel), []).append(record)
         self._pending += records_in(record)
         self._changed.set()
-        if stream is Stream.ALERT:
+        if stream is Stream.ALERT or self._pending >= FULL_RECORDS:
             self._urgent.set()
 
     def count_sample(self, channel: Channel | None) -> None:
@@ -100,7 +118,7 @@ class Committer:
             group, written = self._close()
             while not await self._try(group):  # noqa: ASYNC110 - a disk sends no event when it has room again
                 await asyncio.sleep(RETRY_S)
-            self._in_write = 0
+            self._in_write, self._is_hanging = 0, False
             if not written.done():
                 written.set_result(None)
 

@@ -76,6 +76,10 @@ class Pipeline:
             self._release_thing(source, judged)
         return self._committer.ticket()
 
+    async def keep_pace(self) -> None:
+        """Wait, for a second at most, while far more comes than is written."""
+        await self._committer.keep_pace()
+
     def link(self, device: DeviceId, state: LinkState, at: datetime) -> None:
         """The device's link changed: what follows a loss is a gap until the next sample."""
         if state is LinkState.LOST:

@@ -18,7 +18,6 @@ from drivers.base import Context, Driver
 from drivers.reconnecting import samples
 
 FAULT_LOG_EVERY_S = 60.0
-RESTART_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -59,16 +58,19 @@ class DeviceTask:
 
     async def run(self, random: Random) -> None:
         """Serve the device. A fault in its driver costs this device a restart, the others nothing."""
+        attempt = 0
         while True:
+            samples_before = self.health.samples
             try:
                 await self._serve(random)
             except Misconfigured as error:
+                # Tried again all the same: a device that is starting up refuses what it will answer later.
                 self._on_state(LinkState.LOST, str(error))
-                return
             except Exception:
                 log.exception("device %s: its driver failed and is started again", self.health.device)
                 self._on_state(LinkState.LOST, "the driver failed")
-            await asyncio.sleep(RESTART_S)
+            attempt = 1 if self.health.samples > samples_before else attempt + 1
+            await asyncio.sleep(self._backoff.delay_s(attempt, random))
 
     async def _serve(self, random: Random) -> None:
         stream = samples(lambda: self._open_driver(self._context), self._backoff, random, self._on_state)
@@ -80,12 +82,15 @@ class DeviceTask:
                     self._pipeline.accept(sample)
                 except StoreFull:
                     continue  # the pipeline declares the gap, the committer has said why
+                await self._pipeline.keep_pace()
 
     def _on_state(self, state: LinkState, reason: str) -> None:
-        at = self._stamp().at
+        at, is_lost = self._stamp().at, self.health.state is LinkState.LOST
+        if is_lost and (state is LinkState.CONNECTING or reason == self.health.reason):
+            return  # a try that fails like the one before, and its beginning, are no news
         if state is LinkState.LOST:
             log.warning("device %s: lost: %s", self.health.device, reason)
-        elif state is LinkState.UP and self.health.state is LinkState.LOST:
+        elif state is LinkState.UP and is_lost:
             log.info("device %s: back", self.health.device)
         self.health.state, self.health.since, self.health.reason = state, at, reason
         self._pipeline.link(self.health.device, state, at)

@@ -11,11 +11,13 @@ from cloud_sync import topics
 from cloud_sync.backoff import Backoff
 from cloud_sync.envelope import Hello, decode_receipt, encode_hello
 from cloud_sync.session import Broker, Session, connect
-from cloud_sync.uplink import Uplink, Waiting
+from cloud_sync.uplink import RESEND_LIMIT_S, Uplink, Waiting
 from contract.errors import ProtocolError, Unreachable
 from contract.ids import GatewayId
 from contract.record import Range
 
+HELLO_FIRST_S = 2.0
+"""A hello without answer is said again after this long, then after twice as long, up to RESEND_LIMIT_S."""
 REMOVE_LINGER_S = 0.05
 """Receipts are gathered this long before they are taken out of the outbox: one transaction instead of many. A crash in
 between costs a repeat, which the hub recognises."""
@@ -87,17 +89,26 @@ class _Connection:
         self._told = told
         self._receipted: list[Range] = []
         self._receipt_came = asyncio.Event()
+        self._was_greeted = asyncio.Event()
 
     async def serve(self, hello: Hello) -> None:
         """Until the link is lost: Unreachable, in an ExceptionGroup."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._receive(), name="downlink")
             tasks.create_task(self._remove(), name="receipts")
-            tasks.create_task(self._send(hello), name="uplink")
+            tasks.create_task(self._greet(hello), name="hello")
+            tasks.create_task(self._uplink.forward(), name="uplink")
 
-    async def _send(self, hello: Hello) -> None:
-        await self._session.publish(topics.up(self._gateway, topics.HELLO), encode_hello(hello))
-        await self._uplink.forward()
+    async def _greet(self, hello: Hello) -> None:
+        """Say hello until the hub answers: a broker may take it before the hub listens, and forget it."""
+        for attempt in itertools.count():
+            await self._session.publish(topics.up(self._gateway, topics.HELLO), encode_hello(hello))
+            try:
+                async with asyncio.timeout(min(HELLO_FIRST_S * 2**attempt, RESEND_LIMIT_S)):
+                    await self._was_greeted.wait()
+            except TimeoutError:
+                continue
+            return
 
     async def _receive(self) -> None:
         async for topic, payload in self._session.messages():
@@ -106,6 +117,8 @@ class _Connection:
                 # The answer to a hello is a receipt that names no range: both bring the hub's time.
                 if leaf in (topics.RECEIPT, topics.HELLO):
                     receipt = decode_receipt(payload)
+                    if leaf == topics.HELLO:
+                        self._was_greeted.set()
                     self._told.hub_time(receipt.time)
                     self._uplink.receipted(receipt.ranges)
                     self._receipted.extend(receipt.ranges)

@@ -16,7 +16,8 @@ from contract.record import Range, Stream
 
 WINDOW = 20
 """Messages in flight per stream: measured best; a thousand cost more, since pending ones are searched."""
-PAGE = 200
+PAGE = 2 * WINDOW
+"""Entries read at once: what keeps the window full, and no more than that in memory."""
 MAX_MESSAGE_BYTES = 512 * 2**10
 """Half of what NATS takes in one message by default."""
 RESEND_FIRST_S = 10.0

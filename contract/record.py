@@ -1,5 +1,6 @@
 """What leaves a gateway: records, numbered one by one, and the ranges a receipt names."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -90,3 +91,17 @@ class Range(NamedTuple):
     stream: Stream
     first: int
     last: int
+
+
+def merged(ranges: Iterable[Range]) -> Iterator[Range]:
+    """Sorted ranges with those that touch or overlap made one."""
+    last: Range | None = None
+    for range_ in ranges:
+        if last is not None and last[:2] == range_[:2] and range_.first <= last.last + 1:
+            last = last._replace(last=max(last.last, range_.last))
+            continue
+        if last is not None:
+            yield last
+        last = range_
+    if last is not None:
+        yield last
