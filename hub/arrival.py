@@ -31,6 +31,7 @@ _PERSON = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,126}[A-Za-z0-9])?")
 _QUANTITY = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _MOST = 2**63 - 1
 _MOST_TEXT = 200
+_MOST_REASON = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def read(subject: str, payload: bytes, at: datetime) -> Arrival:
             return Arrival(gateway, at, hello=decode_hello(payload))
         return Arrival(gateway, at, tuple(map(_arrived, decode_envelope(payload))))
     except ProtocolError as error:
-        return Arrival(gateway, at, fault=str(error), payload=payload)
+        return Arrival(gateway, at, fault=_reason(error), payload=payload)
 
 
 def refused(arrival: Arrival, reason: str) -> Arrival:
@@ -95,7 +96,12 @@ def _arrived(part: Part) -> Arrived:
     try:
         return Arrived(part.range, part.purpose, _rows(part), part.blob)
     except ProtocolError as error:
-        return Arrived(part.range, part.purpose, Rows(), part.blob, str(error))
+        return Arrived(part.range, part.purpose, Rows(), part.blob, _reason(error))
+
+
+def _reason(error: ProtocolError) -> str:
+    # Some texts name a number that the peer chose, of any length.
+    return str(error)[:_MOST_REASON]
 
 
 def _rows(part: Part) -> Rows:

@@ -72,20 +72,28 @@ class Database:
 def _connect(path: Path) -> Connection:
     try:
         connection = sqlite3.connect(path, isolation_level=None, cached_statements=256)
-        # Personal records lie in it: the owner alone may read.
-        path.chmod(0o600)
-        # A commit touches one page a series: with small pages it writes a quarter of the bytes (15.7 instead of
-        # 18.5 us CPU a reading at 100 series and 100 readings a commit).
-        connection.execute("PRAGMA page_size = 1024")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        # 16 MB between checkpoints: a page that many commits touch is written to the file once.
-        connection.execute("PRAGMA wal_autocheckpoint = 16000")
-        _migrate(connection, path)
+        try:
+            _prepare(connection, path)
+        except BaseException:
+            connection.close()
+            raise
     except (sqlite3.Error, OSError) as error:
         fault = Fault(str(path), 0, f"the hub's database cannot be opened ({error})", "Make the folder writable")
         raise Misconfigured(fault) from error
     return connection
+
+
+def _prepare(connection: Connection, path: Path) -> None:
+    # Personal records lie in it: the owner alone may read.
+    path.chmod(0o600)
+    # A commit touches one page a series: with small pages it writes a quarter of the bytes (15.7 instead of
+    # 18.5 us CPU a reading at 100 series and 100 readings a commit).
+    connection.execute("PRAGMA page_size = 1024")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    # 16 MB between checkpoints: a page that many commits touch is written to the file once.
+    connection.execute("PRAGMA wal_autocheckpoint = 16000")
+    _migrate(connection, path)
 
 
 def _migrate(connection: Connection, path: Path) -> None:
