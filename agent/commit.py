@@ -43,6 +43,7 @@ class Committer:
         self._group = Group(now())
         self._pending = self._in_write = 0
         self._written: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._closed: tuple[Group, asyncio.Future[None]] | None = None
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -115,11 +116,22 @@ class Committer:
     async def flush(self) -> None:
         """Write what was taken so far; returns when it is durable. While the disk is full it is tried again."""
         async with self._writing:
-            group, written = self._close()
-            while not await self._try(group):  # noqa: ASYNC110 - a disk sends no event when it has room again
+            if self._closed is not None:
+                await self._write(*self._closed)  # left over when an earlier flush was cancelled
+            self._closed = self._close()
+            await self._write(*self._closed)
+
+    async def _write(self, group: Group, written: "asyncio.Future[None]") -> None:
+        task = asyncio.current_task()
+        before = task.cancelling() if task else 0
+        try:
+            while not await self._try(group):
+                if task and task.cancelling() > before:
+                    raise asyncio.CancelledError
                 await asyncio.sleep(RETRY_S)
-            self._in_write, self._is_hanging = 0, False
-            if not written.done():
+        finally:
+            if group.is_written:
+                self._closed, self._in_write, self._is_hanging = None, 0, False
                 written.set_result(None)
 
     def _close(self) -> tuple[Group, "asyncio.Future[None]"]:

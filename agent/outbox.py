@@ -45,6 +45,7 @@ class Group:
     alarms: dict[str, Mapping[str, object]] = field(default_factory=dict)
     things: dict[DeviceId, datetime] = field(default_factory=dict)
     withheld: int = 0
+    is_written: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,13 @@ class Outbox:
         except KanmonError:
             self._next = before
             raise
+        except asyncio.CancelledError:
+            self._account(group, blobs)
+            raise
+        self._account(group, blobs)
+
+    def _account(self, group: Group, blobs: Sequence[_Blob]) -> None:
+        group.is_written = True
         self.withheld += group.withheld
         for blob in blobs:
             self.waiting[blob.stream] += blob.last - blob.first + 1

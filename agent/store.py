@@ -46,7 +46,7 @@ class Database:
         self._executor.shutdown(wait=True)
 
     async def write(self, work: Callable[[Connection], Result]) -> Result:
-        """Run `work` in one transaction. A started transaction is finished even when the caller is cancelled."""
+        """Run `work` in one transaction."""
 
         def transact() -> Result:
             connection = self._opened()
@@ -61,8 +61,17 @@ class Database:
         return await self._run(lambda: work(self._opened()))
 
     async def _run(self, work: Callable[[], Result]) -> Result:
-        loop = asyncio.get_running_loop()
-        return await asyncio.shield(loop.run_in_executor(self._executor, self._translated, work))
+        """The result of `work`, which is finished even when the caller is cancelled.
+
+        CancelledError is then raised after the work was done; when it failed, its own error is.
+        """
+        future = asyncio.get_running_loop().run_in_executor(self._executor, self._translated, work)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            future.result()
+            raise
 
     def _opened(self) -> Connection:
         if self._connection is None:

@@ -34,13 +34,14 @@ async def samples(
     on_state(LinkState.CONNECTING, "")
     state = LinkState.CONNECTING
     attempt = 0
+    before = _cancellations()
     while True:
         try:
             async with open_driver() as driver:
-                _resume_cancellation()
+                _resume_cancellation(before)
                 on_state(state := LinkState.UP, "")
                 async for sample in driver:
-                    _resume_cancellation()
+                    _resume_cancellation(before)
                     attempt = 0
                     yield sample
             reason = "the device ended its stream"
@@ -52,12 +53,17 @@ async def samples(
         await asyncio.sleep(backoff.delay_s(attempt, random))
 
 
-def _resume_cancellation() -> None:
-    """Raise CancelledError when this task was cancelled and a library in the driver swallowed that.
+def _cancellations() -> int:
+    """How often this task was asked to end. A TaskGroup of Python 3.11 leaves one behind when a child fails late."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
+def _resume_cancellation(before: int) -> None:
+    """Raise CancelledError when this task was cancelled since and a library in the driver swallowed that.
 
     asyncio.wait_for of Python 3.11 returns a result that is ready at the moment of cancellation as if nothing had
     happened (python/cpython issue 86296, mended in 3.12). At a thousand requests a second that moment comes often.
     """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    if _cancellations() > before:
         raise asyncio.CancelledError

@@ -1,5 +1,6 @@
 """The straight line of a sample: consent before disk, health before privacy, gaps declared, alarms kept."""
 
+import asyncio
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ from contract.device import LinkState
 from contract.ids import AlertId, DeviceId, Epoch, PersonId
 from contract.record import Aggregate, AlertRecord, Gap, GapReason, Measured, Stream
 from contract.sample import ClockQuality, Flag, Member, Position, Reading, Sample, Series, Stamp
+from support.waiting import until
 
 NOON = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 PERSON = PersonId("resident-1")
@@ -270,3 +272,34 @@ async def test_a_pulse_from_a_device_without_a_person_never_leaves(tmp_path):
         gateway.pipeline.accept(sample(RIVER, NOON, Reading("heart_rate", 71)))
         assert await gateway.records() == []
         assert gateway.outbox.withheld == 1
+
+
+async def test_a_commit_that_is_cancelled_anywhere_is_neither_lost_nor_repeated(tmp_path):
+    """Promise 1, when the gateway is told to stop in the middle of a commit."""
+    async with gateway_in(tmp_path) as gateway:
+        for number in range(60):
+            for step in range(100):
+                gateway.pipeline.accept(level(number * 100 + step, 0.5))
+            task = asyncio.ensure_future(gateway.committer.flush())
+            for _ in range(number // 4):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+        records = [record for _, record in await gateway.records() if isinstance(record, Measured)]
+        assert [record.at for record in records] == [after(number) for number in range(6000)]
+
+
+async def test_a_full_disk_is_waited_for_and_a_stop_meanwhile_loses_nothing_in_silence(tmp_path):
+    """Promise 1: what memory held is written once there is room, in order."""
+    async with gateway_in(tmp_path) as gateway:
+        await gateway.outbox._database.write(lambda connection: connection.execute("PRAGMA max_page_count = 1"))
+        for step in range(3000):
+            gateway.pipeline.accept(level(step, step / 7))
+        task = asyncio.ensure_future(gateway.committer.flush())
+        await until(lambda: gateway.committer._is_failing)
+        gateway.pipeline.accept(level(3000, 0.5))
+        task.cancel()
+        await asyncio.wait([task])
+        await gateway.outbox._database.write(lambda connection: connection.execute("PRAGMA max_page_count = 100000"))
+        records = [record for _, record in await gateway.records() if isinstance(record, Measured)]
+        assert [record.at for record in records] == [after(number) for number in range(3001)]

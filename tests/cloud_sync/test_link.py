@@ -1,0 +1,82 @@
+"""The hub link against a broker that goes away and comes back: it connects again, each time, and says so once."""
+
+import asyncio
+from random import Random
+
+from cloud_sync.backoff import Backoff
+from cloud_sync.envelope import Hello
+from cloud_sync.link import HubLink
+from cloud_sync.session import Broker
+from contract.ids import Epoch, GatewayId
+from contract.record import Stream
+from support.waiting import until
+
+EPOCH = Epoch("0" * 16)
+CONNACK = bytes.fromhex("20020000")
+SUBACK = bytes.fromhex("9003000100")
+
+
+class Empty:
+    """An outbox with nothing in it."""
+
+    async def added(self, stream: Stream) -> None:
+        await asyncio.Event().wait()
+
+    async def peek(self, stream: Stream, after: int, limit: int) -> tuple:
+        return ()
+
+    async def again(self, ids) -> tuple:
+        return ()
+
+    async def remove(self, ranges) -> None:
+        pass
+
+
+class Heard:
+    """What the link told."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def up(self) -> None:
+        self.events.append("up")
+
+    def lost(self, cause: str) -> None:
+        self.events.append("lost")
+
+    def hub_time(self, at) -> None:
+        pass
+
+    def fault(self, error) -> None:
+        self.events.append("fault")
+
+
+async def test_it_connects_again_after_every_loss_and_stops_when_told_to():
+    """Promise 1: a hub that is killed ten times still gets what waits."""
+    connections = 0
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A broker that takes the connection and the subscription, and dies."""
+        nonlocal connections
+        connections += 1
+        await reader.read(4096)
+        writer.write(CONNACK)
+        await reader.read(4096)
+        writer.write(SUBACK)
+        await reader.read(4096)
+        writer.close()
+
+    heard = Heard()
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    broker = Broker(f"mqtt://127.0.0.1:{port}", GatewayId("gw-1"), "x")
+    link = HubLink([broker], Empty(), Hello("0.1.0", EPOCH), 100, Backoff(0.001, 0.002, 0.001), heard)
+    task = asyncio.ensure_future(link.run(Random(1)))
+    async with server:
+        await until(lambda: connections >= 10 or task.done())
+        assert not task.done()
+    await until(lambda: heard.events[-1] == "lost")
+    task.cancel()
+    await asyncio.wait([task], timeout=5)
+    assert task.cancelled()
+    assert heard.events[:4] == ["up", "lost", "up", "lost"]
