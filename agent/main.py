@@ -38,6 +38,7 @@ from cloud_sync.session import Broker
 from contract.device import LinkState
 from contract.errors import Refused, StoreFull
 from contract.ids import AlertId, DeviceId, Epoch, PersonId
+from contract.sample import Flag, Position
 from drivers import registry
 
 TICK_S = 1.0
@@ -99,6 +100,7 @@ async def run(settings: Settings, state: Path) -> None:
         for record in alarms.active():
             actuators.act(record.alert)
 
+        _tell_places(settings, pipeline, clock)
         hub, tasks = HubState(clock), [_task(device, pipeline, clock) for device in settings.devices]
         status = Status(
             settings, epoch, clock.now(), hub, outbox, committer, personal, alarms, [t.health for t in tasks]
@@ -118,6 +120,13 @@ async def run(settings: Settings, state: Path) -> None:
                     group.create_task(task.run(_random()), name=f"device-{task.health.device}")
         finally:
             await _flush(committer)
+
+
+def _tell_places(settings: Settings, pipeline: Pipeline, clock: Clock) -> None:
+    for device in settings.devices:
+        if device.place is not None and device.person is None:
+            place = Position(device.place.lat_deg, device.place.lon_deg, flag=Flag.GOOD)
+            pipeline.place(device.id, clock.stamp(), place)
 
 
 async def _finish_withdrawals(consents: ConsentBook, outbox: Outbox) -> None:

@@ -19,8 +19,8 @@ from contract.device import LinkState
 from contract.errors import StoreFull
 from contract.ids import DeviceId, PersonId
 from contract.quantity import QUANTITIES, PersonalClass
-from contract.record import AlertRecord, Gap, GapReason, Stream
-from contract.sample import Sample
+from contract.record import AlertRecord, Gap, GapReason, Measured, Stream
+from contract.sample import Position, Sample, Stamp
 
 _VITAL = frozenset(name for name, row in QUANTITIES.items() if row.personal is PersonalClass.VITAL)
 
@@ -56,6 +56,10 @@ class Pipeline:
         self._alarms = alarms
         self._actuators = actuators
         self._watch = watch
+
+    def place(self, device: DeviceId, stamp: Stamp, place: Position) -> None:
+        """Tell where a fixed device stands, as gateway.toml says; a position of its own would come as a sample."""
+        self._committer.add(Stream.DATA, None, Measured(device, stamp.at, stamp.clock, (place,)))
 
     def accept(self, sample: Sample) -> Ticket:
         """Take one sample. StoreFull when memory and disk are full: the loss is declared as a gap when it ends."""

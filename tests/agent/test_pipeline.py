@@ -303,3 +303,11 @@ async def test_a_full_disk_is_waited_for_and_a_stop_meanwhile_loses_nothing_in_s
         await gateway.outbox._database.write(lambda connection: connection.execute("PRAGMA max_page_count = 100000"))
         records = [record for _, record in await gateway.records() if isinstance(record, Measured)]
         assert [record.at for record in records] == [after(number) for number in range(3001)]
+
+
+async def test_the_place_of_a_fixed_device_is_told_once(tmp_path):
+    async with gateway_in(tmp_path) as gateway:
+        stamp = Stamp(NOON, 1.0, ClockQuality.SYNCHRONISED)
+        gateway.pipeline.place(RIVER, stamp, Position(33.95, 130.94, flag=Flag.GOOD))
+        ((_, record),) = await gateway.records()
+        assert record.members == (Position(33.95, 130.94, None, None, Flag.GOOD),)
