@@ -97,10 +97,8 @@ async def run(settings: Settings, state: Path) -> None:
         sources = [Source(device.id, device.person, device.service_hours) for device in settings.devices]
         pipeline = Pipeline(sources, consents, personal, committer, continuity, alarms, actuators, watchers.tell)
         committer.before_write(pipeline.snapshot)
-        for record in alarms.active():
-            actuators.act(record.alert)
+        _begin(settings, pipeline, alarms, actuators, clock)
 
-        _tell_places(settings, pipeline, clock)
         hub, tasks = HubState(clock), [_task(device, pipeline, clock) for device in settings.devices]
         status = Status(
             settings, epoch, clock.now(), hub, outbox, committer, personal, alarms, [t.health for t in tasks]
@@ -122,7 +120,10 @@ async def run(settings: Settings, state: Path) -> None:
             await _flush(committer)
 
 
-def _tell_places(settings: Settings, pipeline: Pipeline, clock: Clock) -> None:
+def _begin(settings: Settings, pipeline: Pipeline, alarms: Alarms, actuators: Actuators, clock: Clock) -> None:
+    """What comes before the first sample: lamps of alarms that are still on, places of fixed devices."""
+    for record in alarms.active():
+        actuators.act(record.alert)
     for device in settings.devices:
         if device.place is not None and device.person is None:
             place = Position(device.place.lat_deg, device.place.lon_deg, flag=Flag.GOOD)

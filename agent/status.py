@@ -30,7 +30,7 @@ class HubState:
         self.faults = 0
 
     def up(self) -> None:
-        """The broker took the connection."""
+        """The hub answered on a new connection."""
         self._change(True)
         log.info("hub: connected")
 
