@@ -18,6 +18,7 @@ from cloud_sync.topics import HELLO, RESERVED_NAMES, parse_up_subject
 from contract.consent import PURPOSES, Form, Purpose, PurposeRule
 from contract.errors import ProtocolError
 from contract.ids import GatewayId, is_id
+from contract.quantity import QUANTITIES, PersonalClass
 from contract.record import Aggregate, AlertRecord, Gap, Measured, Range, Record, Stream
 from contract.sample import ClockQuality, Member, Position, Reading, Series
 
@@ -27,8 +28,10 @@ MeasuredRow = tuple[int, str, str, int, float | str | None, int, int]
 CLOCKS = tuple(ClockQuality)
 _CLOCK_NUMBERS = {clock: number for number, clock in enumerate(CLOCKS)}
 _LEAVES = frozenset({HELLO, *Stream})
+_VITAL = frozenset(name for name, row in QUANTITIES.items() if row.personal is PersonalClass.VITAL)
 _PERSON = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,126}[A-Za-z0-9])?")
 _QUANTITY = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_NO_PURPOSE = "a person's quantity without a purpose"
 _MOST = 2**63 - 1
 _MOST_TEXT = 200
 _MOST_REASON = 120
@@ -112,8 +115,9 @@ def _rows(part: Part) -> Rows:
     for record in blob.decode(part.blob):
         _check_release(record, part.purpose)
         if isinstance(record, Measured):
-            sequence = _measured(rows.measured, record, sequence)
+            sequence = _measured(rows.measured, record, sequence, is_thing=part.purpose is None)
         else:
+            _check_quantity(record, is_thing=part.purpose is None)
             rows.others.append((sequence, _checked(record)))
             sequence += 1
     if sequence != part.range.last + 1:
@@ -121,22 +125,32 @@ def _rows(part: Part) -> Rows:
     return rows
 
 
-def _measured(rows: list[MeasuredRow], record: Measured, sequence: int) -> int:
+def _measured(rows: list[MeasuredRow], record: Measured, sequence: int, *, is_thing: bool) -> int:
     """Append one row a member, numbered from `sequence`; returns the number after the last."""
     subject, at_ms, clock = record.subject, to_ms(record.at), _CLOCK_NUMBERS[record.clock]
     for member in record.members:
         quantity = member.quantity
-        if not _is_quantity(quantity):
-            raise ProtocolError("quantity is not a name")
+        fault = _fault_of(quantity, is_thing)
+        if fault is not None:
+            raise ProtocolError(fault)
         rows.append((sequence, subject, quantity, at_ms, _stored(member), member.flag, clock))
         sequence += 1
     return sequence
 
 
+def _check_quantity(record: Aggregate | Gap | AlertRecord, *, is_thing: bool) -> None:
+    quantity = record.alert.quantity if isinstance(record, AlertRecord) else record.quantity
+    if is_thing and quantity in _VITAL:
+        raise ProtocolError(_NO_PURPOSE)
+
+
 @lru_cache(maxsize=1024)
-def _is_quantity(text: str) -> bool:
+def _fault_of(quantity: str, is_thing: bool) -> str | None:
     # Not looked up in the table: a newer gateway may know a quantity that this hub does not.
-    return _QUANTITY.fullmatch(text) is not None
+    if _QUANTITY.fullmatch(quantity) is None:
+        return "quantity is not a name"
+    # The second guard of consent; the first stands at the gateway.
+    return _NO_PURPOSE if is_thing and quantity in _VITAL else None
 
 
 def _stored(member: Member) -> float | str | None:

@@ -96,7 +96,7 @@ async def test_every_form_of_value_comes_back_as_it_was_sent(store: Store) -> No
         Reading("humidity", None, Flag.MISSING),
         Reading("device_counter", 4294967295, Flag.GOOD),
         Position(33.957831, 130.941459, None, 271.5, Flag.SUSPECT),
-        Series("rr_interval", (0.8125, 0.79), (-0.79, 0.0), flag=Flag.GOOD),
+        Series("beam_height", (0.8125, 0.79), (-0.79, 0.0), flag=Flag.GOOD),
         Series("acceleration", (1.0, 2.0, 3.0), (0.5, 0.01), is_even=True),
     )
     await store.commit([message(part(1, [Measured(RIVER, NOW, ClockQuality.BOUNDED, members)]))])
@@ -107,7 +107,7 @@ async def test_every_form_of_value_comes_back_as_it_was_sent(store: Store) -> No
         "humidity": None,
         "device_counter": 4294967295.0,
         "position": PositionValue(33.957831, 130.941459, None, 271.5),
-        "rr_interval": SeriesValue((0.8125, 0.79), (-0.79, 0.0)),
+        "beam_height": SeriesValue((0.8125, 0.79), (-0.79, 0.0)),
         "acceleration": SeriesValue((1.0, 2.0, 3.0), (0.5, 0.51, 0.52)),
     }
     assert [row.sequence for row in sorted(rows, key=lambda row: row.sequence)] == [1, 2, 3, 4, 5, 6]
@@ -215,6 +215,26 @@ async def test_what_cannot_be_stored_is_quarantined_and_receipted(store: Store) 
     assert (outcome.records, outcome.faults.total()) == (1, 6)
     again = await store.commit([message(*parts)])
     assert (again.records, again.faults.total(), again.repeats) == (0, 0, 6)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        Measured("strap-1", NOW, ClockQuality.SYNCHRONISED, (Reading("heart_rate", 61.5),)),
+        Measured("strap-1", NOW, ClockQuality.SYNCHRONISED, (Series("rr_interval", (0.85,), (0.0,)),)),
+        Measured("river-1", NOW, ClockQuality.SYNCHRONISED, (Reading("water_level", 1.0), Reading("heart_rate", 61.5))),
+        Aggregate("strap-1", "heart_rate", NOW, 60.0, 58, 61.5, 60.0, 63.0, 58),
+        Gap("strap-1", "heart_rate", NOW, at(1), GapReason.RESTART),
+        AlertRecord("strap-1", replace(event(1, Transition.RAISED).alert, quantity="heart_rate")),
+    ],
+)
+async def test_what_only_a_person_has_is_refused_without_a_purpose(store: Store, record: Record) -> None:
+    """Nothing leaves without consent: should a gateway ever forget it, nothing of it is stored to be read."""
+    outcome = await store.commit([message(part(1, [record]))])
+    assert (outcome.records, outcome.faults.total()) == (0, 1)
+    assert await store.devices() == ()
+    for page in (await store.aggregates(), await store.gaps(), await store.alerts()):
+        assert page.items == ()
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "1" + "0" * 400, '"x"', "[1]", "[1,2,3,4,5]", "[[1],[2],7,8]"])
