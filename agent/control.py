@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contract.consent import Purpose
-from contract.errors import KanmonError
+from contract.errors import KanmonError, StoreFull
 
 SOCKET_NAME = "control.sock"
 MAX_REQUEST_BYTES = 64 * 2**10
@@ -45,10 +45,12 @@ class Control:
 
     async def serve(self, path: Path) -> None:
         """Listen until cancelled."""
-        path.unlink(missing_ok=True)
         before = os.umask(0o177)
         try:
+            path.unlink(missing_ok=True)
             server = await asyncio.start_unix_server(self._connected, path, limit=MAX_REQUEST_BYTES)
+        except OSError as error:
+            raise StoreFull(f"control socket {path} cannot be made: {error.strerror or error}") from error
         finally:
             os.umask(before)
         try:
@@ -72,7 +74,8 @@ class Control:
         try:
             request = json.loads(line)
             name = request.pop("do")
-        except (ValueError, KeyError, TypeError, AttributeError):
+            hash(name)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             yield _error("ProtocolError", 'a request is one line of JSON with "do"')
             return
         if name in self._streams:

@@ -5,7 +5,7 @@ import fcntl
 import logging
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
@@ -152,7 +152,8 @@ def _random() -> Random:
 async def _tick(pseudonyms: PseudonymBook, pipeline: Pipeline, clock: Clock) -> None:
     while True:
         await asyncio.sleep(TICK_S)
-        await pseudonyms.prepare(clock.now())
+        with suppress(StoreFull):  # the outbox's writer tells of it; the pseudonyms change once there is room
+            await pseudonyms.prepare(clock.now())
         pipeline.tick(clock.now())
 
 

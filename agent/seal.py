@@ -11,7 +11,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from contract.errors import Tampered
+from contract.errors import StoreFull, Tampered
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -25,9 +25,12 @@ class KeyFolder:
         self._keys: dict[str, bytes] = {}
 
     def key(self, name: str) -> bytes:
-        """The key `name`, drawn and made durable on first use."""
+        """The key `name`, drawn and made durable on first use; StoreFull when the disk does not take it."""
         if name not in self._keys:
-            self._keys[name] = self._read(name) or self._create(name)
+            try:
+                self._keys[name] = self._read(name) or self._create(name)
+            except OSError as error:
+                raise StoreFull(f"no key can be kept in {self._folder}: {error.strerror}") from error
         return self._keys[name]
 
     def has(self, name: str) -> bool:

@@ -12,7 +12,7 @@ from cloud_sync.backoff import Backoff
 from cloud_sync.envelope import Hello, decode_receipt, encode_hello
 from cloud_sync.session import Broker, Session, connect
 from cloud_sync.uplink import RESEND_LIMIT_S, Uplink, Waiting
-from contract.errors import ProtocolError, Unreachable
+from contract.errors import ProtocolError, StoreFull, Unreachable
 from contract.ids import GatewayId
 from contract.record import Range
 
@@ -21,6 +21,7 @@ HELLO_FIRST_S = 2.0
 REMOVE_LINGER_S = 0.05
 """Receipts are gathered this long before they are taken out of the outbox: one transaction instead of many. A crash in
 between costs a repeat, which the hub recognises."""
+REMOVE_RETRY_S = 1.0
 
 
 class Outbox(Waiting, Protocol):
@@ -35,7 +36,7 @@ class Told(Protocol):
     """Who is told how the link fares."""
 
     def up(self) -> None:
-        """The broker took the connection."""
+        """The hub itself answered on a new connection: that a broker took it says nothing of the hub."""
 
     def lost(self, cause: str) -> None:
         """The link is lost, or could not be made; told once an outage."""
@@ -62,18 +63,21 @@ class HubLink:
 
     async def run(self, random: Random) -> None:
         """Connect, serve, and connect again; ends only by cancellation."""
-        attempt, was_up = 0, True
+        attempt, is_told = 0, False
         for broker in itertools.cycle(self._brokers):
+            connection: _Connection | None = None
             try:
                 async with connect(broker) as session:
-                    self._told.up()
-                    attempt, was_up = 0, True
                     uplink = Uplink(broker.gateway, self._outbox, session, self._batch_records)
-                    await _Connection(broker.gateway, self._outbox, session, uplink, self._told).serve(self._hello)
+                    connection = _Connection(broker.gateway, self._outbox, session, uplink, self._told)
+                    await connection.serve(self._hello)
             except* Unreachable as group:
-                if was_up:
+                if connection is not None and connection.is_answered:
+                    # Only then: a broker that takes every connection and hangs up is no cause for haste.
+                    attempt, is_told = 0, False
+                if not is_told:
                     self._told.lost(_first_cause(group))
-                was_up = False
+                is_told = True
             attempt += 1
             await asyncio.sleep(self._backoff.delay_s(attempt, random))
 
@@ -90,6 +94,8 @@ class _Connection:
         self._receipted: list[Range] = []
         self._receipt_came = asyncio.Event()
         self._was_greeted = asyncio.Event()
+        self.is_answered = False
+        """True once the hub itself has said something."""
 
     async def serve(self, hello: Hello) -> None:
         """Until the link is lost: Unreachable, in an ExceptionGroup."""
@@ -117,6 +123,9 @@ class _Connection:
                 # The answer to a hello is a receipt that names no range: both bring the hub's time.
                 if leaf in (topics.RECEIPT, topics.HELLO):
                     receipt = decode_receipt(payload)
+                    if not self.is_answered:
+                        self.is_answered = True
+                        self._told.up()
                     if leaf == topics.HELLO:
                         self._was_greeted.set()
                     self._told.hub_time(receipt.time)
@@ -132,8 +141,14 @@ class _Connection:
             await asyncio.sleep(REMOVE_LINGER_S)
             self._receipt_came.clear()
             ranges, self._receipted = self._receipted, []
-            if ranges:
-                await self._outbox.remove(ranges)
+            try:
+                if ranges:
+                    await self._outbox.remove(ranges)
+            except StoreFull:
+                # A full disk, of which the outbox's writer tells: what was receipted is taken out once there is room.
+                self._receipted = ranges + self._receipted
+                self._receipt_came.set()
+                await asyncio.sleep(REMOVE_RETRY_S)
 
 
 def _first_cause(group: BaseExceptionGroup[Unreachable]) -> str:

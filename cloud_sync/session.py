@@ -1,13 +1,17 @@
 """One MQTT connection to a hub's broker: the module that knows aiomqtt. Plain MQTT 3.1.1, QoS 1 up, QoS 0 down."""
 
 import asyncio
+import logging
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiomqtt
+from paho.mqtt.enums import MQTTErrorCode
 
 from cloud_sync.topics import down_filter
 from contract.errors import Unreachable
@@ -18,6 +22,10 @@ PUBLISH_TIMEOUT_S = 10.0
 """A publish without PUBACK for this long is a failure of the link, never a success."""
 INCOMING_LIMIT = 10_000
 DEFAULT_PORT = 1883
+
+_quiet = logging.getLogger("cloud_sync.mqtt")
+_quiet.setLevel(logging.CRITICAL)
+"""The library's own words hold a peer's bytes and know no limit; a loss is said by us, once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,9 @@ async def connect(broker: Broker) -> AsyncIterator[Session]:
         max_queued_incoming_messages=INCOMING_LIMIT,
         # Nagle's algorithm against delayed acknowledgement stalls a window of small messages by 40 ms.
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        logger=_quiet,
     )
+    _end_at_what_is_no_mqtt(client)
     before = _cancellations()
     try:
         async with client:
@@ -79,6 +89,25 @@ async def connect(broker: Broker) -> AsyncIterator[Session]:
             yield Session(client)
     except aiomqtt.MqttError as error:
         raise Unreachable(f"{address.hostname}:{address.port or DEFAULT_PORT}: {error}") from error
+
+
+def _end_at_what_is_no_mqtt(client: aiomqtt.Client) -> None:
+    """Let a packet that paho-mqtt cannot read end the connection.
+
+    By itself it raises into the event loop and keeps the packet, to fail on it again at once: a busy loop that logged
+    two megabytes a second until the keepalive ran out. Neither library offers another way in.
+    """
+    paho: Any = client._client
+    read = paho._packet_read
+
+    def packet_read() -> MQTTErrorCode:
+        try:
+            code: MQTTErrorCode = read()
+        except (ValueError, LookupError, TypeError, AttributeError, struct.error):
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        return code
+
+    paho._packet_read = packet_read
 
 
 def _cancellations() -> int:

@@ -1,19 +1,22 @@
 """The hub link against a broker that goes away and comes back: it connects again, each time, and says so once."""
 
 import asyncio
+from datetime import UTC, datetime
 from random import Random
 
 from cloud_sync.backoff import Backoff
-from cloud_sync.envelope import Hello
+from cloud_sync.envelope import Hello, Receipt, encode_receipt
 from cloud_sync.link import HubLink
 from cloud_sync.session import Broker
 from contract.ids import Epoch, GatewayId
 from contract.record import Stream
+from support.broker_door import publish
 from support.waiting import until
 
 EPOCH = Epoch("0" * 16)
 CONNACK = bytes.fromhex("20020000")
 SUBACK = bytes.fromhex("9003000100")
+GREETING = publish(b"kanmon/gw-1/down/hello", encode_receipt(Receipt((), datetime(2026, 11, 22, tzinfo=UTC))))
 
 
 class Empty:
@@ -56,7 +59,7 @@ async def test_it_connects_again_after_every_loss_and_stops_when_told_to():
     connections = 0
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A broker that takes the connection and the subscription, and dies."""
+        """A broker that takes the connection and the subscription, and dies; each second time the hub is not there."""
         nonlocal connections
         connections += 1
         await reader.read(4096)
@@ -64,6 +67,8 @@ async def test_it_connects_again_after_every_loss_and_stops_when_told_to():
         await reader.read(4096)
         writer.write(SUBACK)
         await reader.read(4096)
+        if connections % 2:
+            writer.write(GREETING)
         writer.close()
 
     heard = Heard()
