@@ -121,6 +121,8 @@ class NmeaReceiver:
             except ProtocolError as error:
                 self._context.on_fault(error)
                 continue
+            if b"*" not in line:
+                continue  # now and then noise holds a `$` and a line end; a right checksum it does not
             self._heard_s = asyncio.get_running_loop().time()
             self._has_noise = False
             if sentence is not None:
