@@ -53,7 +53,7 @@ class StoredSample:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """`samples` of a device went into an aggregate over [start, end)."""
+    """`samples` of a device went into aggregates between `start` and `end`."""
 
     device: str
     start: datetime

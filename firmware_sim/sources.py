@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,10 +48,10 @@ class _Row(_Model):
     sequence: int | None = None
 
 
-class _AggregateRow(_Model):
-    start: AwareDatetime
-    window_s: float
+class _Received(_Model):
     samples: int
+    start: AwareDatetime | None
+    end: AwareDatetime | None
 
 
 class _GapRow(_Model):
@@ -196,12 +195,13 @@ class HubApi:
         return samples
 
     async def windows(self, device: str, subjects: Iterable[str]) -> list[Window]:
-        """Aggregates of a worn device under `subjects`; `samples` of one window adds up over its quantities."""
+        """What has arrived of a worn device as statistics, one a pseudonym: the hub tells how much, never a value."""
         windows = []
         for subject in subjects:
-            for item in await self._items("/api/v1/aggregates", purpose="statistics", subject=subject):
-                row = _parse(_AggregateRow, item, "an aggregate")
-                windows.append(Window(device, row.start, row.start + timedelta(seconds=row.window_s), row.samples))
+            answer = await self._get("/api/v1/statistics/received", {"subject": subject})
+            row = _parse(_Received, answer, "a count of statistics")
+            if row.start is not None and row.end is not None:
+                windows.append(Window(device, row.start, row.end, row.samples))
         return windows
 
     async def gaps(self, subjects: Subjects) -> list[Span]:

@@ -40,6 +40,12 @@ def may_read(principal: Principal, resource: Resource, purpose: Purpose | None =
         raise Refused(f"reading {resource} is not granted" + (f" for purpose {purpose}" if purpose else ""))
 
 
+def may_count(principal: Principal, resource: Resource, purpose: Purpose) -> None:
+    """Raise Refused unless the policy lets `principal` learn how much of `resource` there is."""
+    if not decide(principal, Action.COUNT, resource, purpose):
+        raise Refused(f"counting {resource} is not granted for purpose {purpose}")
+
+
 def readable(principal: Principal, resource: Resource, purpose: Purpose | None = None) -> frozenset[Purpose | None]:
     """The purposes that may be shown; Refused when one was asked for by name and may not, or none may."""
     if purpose is not None:

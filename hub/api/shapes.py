@@ -15,6 +15,7 @@ from contract.sample import ClockQuality
 from hub.instant import instant
 from hub.store import rows
 from hub.store.rows import PositionValue, SeriesValue, Value
+from hub.suppression import WINDOW, Combined
 
 Json = dict[str, Any]  # one JSON object on its way out: nothing reads it again
 _Row = TypeVar("_Row")
@@ -96,19 +97,25 @@ class Released(BaseModel):
     clock: ClockQuality
 
 
-class Aggregate(BaseModel):
-    """Statistics over a window."""
+class Statistics(BaseModel):
+    """Persons together over a window; suppressed, and null, while fewer than ten share, or nobody."""
 
-    purpose: str | None
-    subject: str
     quantity: str
     start: str
     window_s: float
-    count: int
-    mean: float
-    minimum: float
-    maximum: float
+    suppressed: bool
+    persons: int | None
+    count: int | None
+    mean: float | None
+
+
+class Received(BaseModel):
+    """How much has arrived under one pseudonym as statistics, without any value."""
+
     samples: int
+    windows: int
+    start: str | None
+    end: str | None
 
 
 class Alert(BaseModel):
@@ -180,11 +187,16 @@ def released(row: rows.ReleasedRow) -> Json:
     return {"purpose": row.purpose, "subject": row.subject, "quantity": row.quantity, **_measured(row)}
 
 
-def aggregate(row: rows.AggregateRow) -> Json:
-    """An Aggregate."""
-    who = {"purpose": row.purpose, "subject": row.subject, "quantity": row.quantity}
-    statistics = {"mean": row.mean, "minimum": row.minimum, "maximum": row.maximum, "samples": row.samples}
-    return {**who, "start": instant(row.start), "window_s": row.window_s, "count": row.count, **statistics}
+def statistics(row: Combined) -> Json:
+    """A Statistics."""
+    window = {"quantity": row.quantity, "start": instant(row.start), "window_s": WINDOW.total_seconds()}
+    return {**window, "suppressed": row.is_suppressed, "persons": row.persons, "count": row.count, "mean": row.mean}
+
+
+def received(row: rows.ReceivedRow) -> Json:
+    """A Received."""
+    start, end = (None if at is None else instant(at) for at in (row.start, row.end))
+    return {"samples": row.samples, "windows": row.windows, "start": start, "end": end}
 
 
 def alert(row: rows.AlertRow) -> Json:

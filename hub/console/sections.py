@@ -11,13 +11,13 @@ from types import MappingProxyType
 
 from markupsafe import Markup
 
-from contract.consent import Purpose
 from contract.ids import DeviceId, GatewayId
 from contract.quantity import QUANTITIES, Shape
 from hub.console.charts import SPAN, Chart, Curve, chart
 from hub.console.liveness import HEARD, SILENT, Liveness, liveness
 from hub.console.sight import Sight
-from hub.store.rows import AggregateRow, AlertRow, GapRow, GatewayRow, LatestRow, ReleasedRow
+from hub.store.rows import AlertRow, GapRow, GatewayRow, LatestRow, ReleasedRow
+from hub.suppression import K_PERSONS, Combined
 from pages.environment import template
 from pages.wording import Wording
 
@@ -29,6 +29,7 @@ STATISTICS_SPAN = timedelta(minutes=10)
 MOST_STATISTICS = 6
 _TECHNICAL = frozenset({"device_counter", "raw_value", "satellites", "altitude", "energy_expended", "battery_level"})
 _RIVER = "water_level"
+_PULSE = "heart_rate"
 _RESOLUTION = timedelta(milliseconds=1)
 """Of stored times."""
 
@@ -66,10 +67,11 @@ class Station:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """What residents share: live values by pseudonym, and statistics."""
+    """What residents share: live values by pseudonym, and statistics of at least `k` of them together."""
 
     live: tuple[ReleasedRow, ...]
-    statistics: tuple[AggregateRow, ...]
+    statistics: tuple[Combined, ...]
+    k: int = K_PERSONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +118,9 @@ async def stations(look: Look) -> Sequence[Station]:
 
 async def people(look: Look) -> People:
     """Newest shared heart rates, and the newest windows of statistics."""
-    live = [row for row in await look.sight.released_latest() if row.quantity == "heart_rate"]
-    windows = await look.sight.aggregates(look.now - STATISTICS_SPAN)
-    statistics = [row for row in reversed(windows) if row.purpose is Purpose.STATISTICS]
+    live = [row for row in await look.sight.released_latest() if row.quantity == _PULSE]
+    windows = await look.sight.statistics(_PULSE, look.now - STATISTICS_SPAN, look.now)
+    statistics = [row for row in reversed(windows) if not row.is_suppressed]
     return People(tuple(live), tuple(statistics[:MOST_STATISTICS]))
 
 

@@ -3,16 +3,17 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from cloud_sync.blob import to_ms
+from contract.consent import Purpose
 from contract.ids import DeviceId, GatewayId
 from hub.policy import Action, Principal, Resource, audience, decide
-from hub.store.paging import to_cursor
-from hub.store.rows import AggregateRow, AlertRow, GapRow, GatewayRow, LatestRow, Page, ReadingRow, ReleasedRow
+from hub.store.rows import AlertRow, GapRow, GatewayRow, LatestRow, Page, ReadingRow, ReleasedRow
 from hub.store.store import Audience, Store
+from hub.suppression import WINDOW, Combined, combined, windows
 
 MOST_ROWS = 10_000
 """Readings one look takes in; more of one quantity in a chart's span is more than a screen has points."""
 MOST_ALERTS = 200
+MOST_WINDOWS = 60
 _PAGE_ROWS = 2000
 
 
@@ -58,11 +59,13 @@ class Sight:
         """The newest value of each pseudonym and quantity."""
         return await self.store.released_latest(audience=self._audience(Resource.RELEASED))
 
-    async def aggregates(self, since: datetime) -> tuple[AggregateRow, ...]:
-        """Aggregates of windows that began at `since` or later, oldest first."""
-        cursor = to_cursor((to_ms(since), 0))
-        page = await self.store.aggregates(limit=_PAGE_ROWS, cursor=cursor, audience=self._audience(Resource.AGGREGATE))
-        return page.items
+    async def statistics(self, quantity: str, start: datetime, end: datetime) -> tuple[Combined, ...]:
+        """Statistics of persons together, for each window in [start, end), oldest first."""
+        starts = windows(start, end, MOST_WINDOWS)
+        if not starts or not decide(self.principal, Action.READ, Resource.STATISTICS, Purpose.STATISTICS):
+            return ()
+        rows = await self.store.aggregates(Purpose.STATISTICS, quantity, starts[0], starts[-1] + WINDOW)
+        return tuple(combined(rows, quantity, starts))
 
     async def open_alerts(self) -> tuple[AlertRow, ...]:
         """The latest event of each alert that is not cleared, newest first."""

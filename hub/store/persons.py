@@ -12,7 +12,7 @@ from hub.arrival import CLOCKS
 from hub.store.database import Connection
 from hub.store.insertion import SqlValue
 from hub.store.paging import from_cursor
-from hub.store.rows import AggregateRow, Page, ReleasedRow
+from hub.store.rows import AggregateRow, Page, ReceivedRow, ReleasedRow
 from hub.store.selection import Cells, exact, page, select, value
 from hub.store.things import EVER
 
@@ -37,12 +37,16 @@ ON r.id = (SELECT n.id FROM released AS n WHERE n.series = s.id ORDER BY n.at_ms
 WHERE s.purpose IN (SELECT value FROM json_each(:purposes)) ORDER BY s.purpose, s.subject, s.quantity"""
 _AGGREGATE = (
     f"purpose, subject, quantity, start_ms, {exact('window_s')}, count, {exact('mean')}, {exact('minimum')}, "
-    f"{exact('maximum')}, samples, id"
+    f"{exact('maximum')}, samples"
 )
 _AGGREGATES = """
-FROM aggregate WHERE (start_ms, id) > (:at, :id)
-AND coalesce(purpose, '') IN (SELECT value FROM json_each(:purposes)) AND (:subject IS NULL OR subject = :subject)
-ORDER BY start_ms, id LIMIT :limit + 1"""
+FROM aggregate WHERE start_ms >= :start AND start_ms < :end AND purpose = :purpose AND quantity = :quantity
+ORDER BY start_ms, id"""
+# A window is no longer than a day, nor does a total overflow, whatever a gateway says.
+_RECEIVED = (
+    "CAST(total(samples) AS INTEGER), count(DISTINCT start_ms), min(start_ms), "
+    "max(start_ms + CAST(min(max(window_s, 0), 86400) * 1000 AS INTEGER))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +76,20 @@ def released_latest(connection: Connection, purposes: Collection[str]) -> tuple[
     return tuple(map(_released, select(connection, _RELEASED, _NEWEST, {"purposes": _list(purposes)})))
 
 
-def aggregates(connection: Connection, wanted: Wanted, limit: int, cursor: str | None) -> Page[AggregateRow]:
-    """Aggregates, oldest window first."""
-    at, id_ = from_cursor(cursor, 2) if cursor else (EVER[0], 0)
-    arguments = {**_who(wanted), "at": at, "id": id_, "limit": limit}
-    rows = select(connection, _AGGREGATE, _AGGREGATES, arguments)
-    return page(rows, limit, _aggregate, lambda cells: (cells[3], cells[10]))
+def aggregates(
+    connection: Connection, purpose: Purpose, quantity: str, start: datetime, end: datetime
+) -> tuple[AggregateRow, ...]:
+    """Aggregates of windows that began in [start, end), oldest window first, and of one window as they were stored."""
+    arguments = {"purpose": purpose.value, "quantity": quantity, "start": to_ms(start), "end": to_ms(end)}
+    return tuple(map(_aggregate, select(connection, _AGGREGATE, _AGGREGATES, arguments)))
+
+
+def received(connection: Connection, purpose: Purpose, subject: str) -> ReceivedRow:
+    """How much of `subject` has arrived as aggregates."""
+    body = "FROM aggregate WHERE purpose = :purpose AND subject = :subject"
+    ((samples, windows, *span),) = select(connection, _RECEIVED, body, {"purpose": purpose.value, "subject": subject})
+    start, end = (None if at is None else from_ms(at) for at in span)
+    return ReceivedRow(samples, windows, start, end)
 
 
 def _who(wanted: Wanted) -> dict[str, SqlValue]:
@@ -94,5 +106,5 @@ def _released(cells: Cells) -> ReleasedRow:
 
 
 def _aggregate(cells: Cells) -> AggregateRow:
-    purpose, subject, quantity, start_ms, *numbers, _ = cells
+    purpose, subject, quantity, start_ms, *numbers = cells
     return AggregateRow(None if purpose is None else Purpose(purpose), subject, quantity, from_ms(start_ms), *numbers)

@@ -100,7 +100,7 @@ class ReleasedRow:
 
 @dataclass(frozen=True, slots=True)
 class AggregateRow:
-    """Statistics over [start, start + window_s), resting on `count` values from `samples` samples."""
+    """One person's statistics over [start, start + window_s), resting on `count` values from `samples` samples."""
 
     purpose: Purpose | None
     subject: str
@@ -112,6 +112,16 @@ class AggregateRow:
     minimum: float
     maximum: float
     samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedRow:
+    """How much of one person's statistics has arrived, and from when to when; None for both when nothing has."""
+
+    samples: int
+    windows: int
+    start: datetime | None
+    end: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from hub.store.rows import (
     LatestRow,
     Page,
     ReadingRow,
+    ReceivedRow,
     ReleasedRow,
 )
 from hub.store.writing import Outcome, Writer
@@ -120,16 +121,14 @@ class Store:
         return await self._database.read(lambda c: persons.released_latest(c, purposes))
 
     async def aggregates(
-        self,
-        purpose: Purpose | None = None,
-        subject: str | None = None,
-        limit: int = 1000,
-        cursor: str | None = None,
-        audience: Audience = EVERYTHING,
-    ) -> Page[AggregateRow]:
-        """Aggregates, oldest window first."""
-        wanted = Wanted(_purposes(purpose, audience), subject)
-        return await self._database.read(lambda c: persons.aggregates(c, wanted, limit, cursor))
+        self, purpose: Purpose, quantity: str, start: datetime, end: datetime
+    ) -> tuple[AggregateRow, ...]:
+        """Every person's aggregates, oldest window first: for hub.suppression, never to be shown."""
+        return await self._database.read(lambda c: persons.aggregates(c, purpose, quantity, start, end))
+
+    async def received(self, purpose: Purpose, subject: str) -> ReceivedRow:
+        """How much of `subject` has arrived as aggregates, without any value."""
+        return await self._database.read(lambda c: persons.received(c, purpose, subject))
 
     async def alerts(
         self, open_only: bool = False, limit: int = 100, cursor: str | None = None, audience: Audience = EVERYTHING

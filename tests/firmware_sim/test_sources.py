@@ -93,10 +93,6 @@ async def test_windows_gaps_and_alerts_are_given_to_their_devices() -> None:
     subjects = Subjects()
     subjects.learn(AgentStatus.model_validate(STATUS))
     answers: dict[str, list[object]] = {
-        "/api/v1/aggregates": [
-            {"start": AT, "window_s": 60, "samples": 58},
-            {"start": AT, "window_s": 60, "samples": 0},
-        ],
         "/api/v1/gaps": [
             {"gateway": "gw", "subject": "river-1", "start": AT, "end": LATER},
             {"gateway": None, "subject": "ab12", "start": AT, "end": LATER},
@@ -104,11 +100,21 @@ async def test_windows_gaps_and_alerts_are_given_to_their_devices() -> None:
         ],
         "/api/v1/alerts": [{"id": "a"}, {"id": "b"}, {"id": "a"}],
     }
+    received = {
+        "ef56": {"samples": 58, "windows": 1, "start": AT, "end": LATER},
+        "ff99": {"samples": 0, "windows": 1, "start": AT, "end": LATER},
+        "0a0a": {"samples": 0, "windows": 0, "start": None, "end": None},
+    }
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/v1/statistics/received":
+            return httpx.Response(200, json=received[request.url.params["subject"]])
+        return listing(*answers[request.url.path])
+
     start, end = datetime.fromisoformat(AT), datetime.fromisoformat(LATER)
-    async with hub(lambda request: listing(*answers[request.url.path])) as api:
-        windows = await api.windows("strap-3", ["ef56"])
-        assert [(w.device, w.start, w.samples) for w in windows] == [("strap-3", start, 58), ("strap-3", start, 0)]
-        assert windows[0] == Window("strap-3", start, windows[0].end, 58)
+    async with hub(answer) as api:
+        windows = await api.windows("strap-3", ["ef56", "ff99", "0a0a"])
+        assert windows == [Window("strap-3", start, end, 58), Window("strap-3", start, end, 0)]
         assert await api.gaps(subjects) == [Span("river-1", start, end), Span("strap-1", start, end)]
         assert await api.alert_ids() == {"a", "b"}
 
@@ -118,6 +124,9 @@ async def test_an_answer_in_another_form_is_refused_without_its_values(body: byt
     async with hub(lambda _: httpx.Response(200, content=body)) as api:
         with pytest.raises(ProtocolError) as caught:
             await api.things("river-1", ("device_counter",))
+        assert "never" not in str(caught.value)
+        with pytest.raises(ProtocolError) as caught:
+            await api.windows("strap-3", ["ef56"])
     assert "never" not in str(caught.value)
 
 

@@ -27,6 +27,7 @@ from hub.store.store import Store
 
 NOW = datetime(2026, 11, 22, 3, 0, 0, 123456, tzinfo=UTC)
 EPOCH = Epoch("00000000000000d1")
+WINDOW_START = datetime(2026, 11, 22, 2, 30, tzinfo=UTC)
 
 
 def measured(subject: str, seconds: float, *members: Reading | Position | Series) -> Measured:
@@ -90,7 +91,7 @@ async def items(api: httpx.AsyncClient, path: str, **query: object) -> list[Any]
         ("/readings?device=river-1", shapes.Reading, 10),
         ("/readings?device=bus-1&quantity=position", shapes.Reading, 1),
         ("/released", shapes.Released, 2),
-        ("/aggregates", shapes.Aggregate, 1),
+        ("/aggregates?from=2026-11-22T02:00:00Z", shapes.Statistics, 60),
         ("/alerts", shapes.Alert, 4),
         ("/alerts?open=true", shapes.Alert, 2),
         ("/gaps", shapes.Gap, 1),
@@ -159,6 +160,10 @@ async def test_records_of_identified_purposes_are_not_served(api: httpx.AsyncCli
         ("/released?purpose=spying", "purpose"),
         ("/alerts?open=perhaps", "open"),
         ("/gaps?cursor=W10", "cursor"),
+        ("/aggregates?limit=1441", "limit"),
+        ("/aggregates?cursor=nonsense", "cursor"),
+        ("/aggregates?cursor=WzQ2MTE2ODYwMTg0MjczODc5MDRd", "cursor"),
+        ("/statistics/received", "subject"),
     ],
 )
 async def test_a_wrong_parameter_is_a_problem_that_names_it(api: httpx.AsyncClient, path: str, parameter: str) -> None:
@@ -179,11 +184,65 @@ async def test_errors_of_the_framework_are_problems_too(api: httpx.AsyncClient) 
 async def test_the_description_is_openapi_and_no_page_loads_anything_from_elsewhere(api: httpx.AsyncClient) -> None:
     description = (await api.get("/openapi.json")).json()
     assert description["openapi"].startswith("3.1")
-    paths = {f"/api/v1/{name}" for name in ("gateways", "devices", "readings", "released", "alerts", "gaps", "health")}
+    names = ("gateways", "devices", "readings", "released", "aggregates", "alerts", "gaps", "health")
+    paths = {f"/api/v1/{name}" for name in (*names, "statistics/received")}
     assert paths | {"/ngsi-ld/v1/entities", "/ngsi-ld/v1/entities/{entity_id}"} <= set(description["paths"])
     parameters = description["paths"]["/api/v1/readings"]["get"]["parameters"]
     assert [one["name"] for one in parameters] == ["device", "quantity", "from", "to", "limit", "cursor"]
     assert (await api.get("/docs")).status_code == (await api.get("/redoc")).status_code == 404
+
+
+def windows_of(count: int, mean: float = 70.0) -> list[Record]:
+    """One window of `count` persons."""
+    return [Aggregate(f"q{n}", "heart_rate", WINDOW_START, 60.0, 60, mean + n, 41.25, 187.5, 57) for n in range(count)]
+
+
+async def say(app: FastAPI, first: int, records: list[Record], purpose: Purpose | None) -> None:
+    part = Part(Range(EPOCH, Stream.ALERT, first, first + len(records) - 1), purpose, blob.encode(records))
+    outcome = await app.state.store.commit([read("kanmon.gw-1.up.alert", encode_envelope([part]), NOW)])
+    assert not outcome.faults
+
+
+async def test_statistics_of_nobody_one_and_nine_persons_are_the_same_bytes(
+    app: FastAPI, api: httpx.AsyncClient
+) -> None:
+    query = "/api/v1/aggregates?from=2026-11-22T02:00:00Z"
+    nobody = (await api.get(query)).content
+    records = windows_of(10)
+    await say(app, 1, records[:1], Purpose.STATISTICS)
+    assert (await api.get(query)).content == nobody
+    await say(app, 2, records[1:9], Purpose.STATISTICS)
+    assert (await api.get(query)).content == nobody
+    await say(app, 10, records[9:], Purpose.STATISTICS)
+    shown = [item for item in await items(api, "/aggregates", **{"from": "2026-11-22T02:00:00Z"}) if item["count"]]
+    window = {"quantity": "heart_rate", "start": "2026-11-22T02:30:00.000Z", "window_s": 60.0}
+    assert shown == [{**window, "suppressed": False, "persons": 10, "count": 600, "mean": pytest.approx(74.5)}]
+
+
+async def test_statistics_are_paged_over_every_window_and_end_before_now(api: httpx.AsyncClient) -> None:
+    start = {"from": "2026-11-22T02:00:30.000+00:00", "to": "2030-01-01T00:00:00Z"}
+    whole = await items(api, "/aggregates", **start)
+    assert (whole[0]["start"], whole[-1]["start"]) == ("2026-11-22T02:01:00.000Z", "2026-11-22T02:59:00.000Z")
+    found: list[Any] = []
+    answer = (await api.get("/api/v1/aggregates", params={**start, "limit": 7})).json()
+    while answer["next"]:
+        found += answer["items"]
+        answer = (await api.get("/api/v1/aggregates", params={**start, "limit": 7, "cursor": answer["next"]})).json()
+    assert found + answer["items"] == whole
+    assert await items(api, "/aggregates") == whole  # the last hour
+    assert await items(api, "/aggregates", to="0001-01-01T00:00:00Z") == []
+    assert len(await items(api, "/aggregates", **{"from": "0001-01-01T00:00:00+14:00"})) == 60
+
+
+async def test_what_arrived_of_one_person_is_told_without_a_value(app: FastAPI, api: httpx.AsyncClient) -> None:
+    await say(app, 1, windows_of(1), Purpose.STATISTICS)
+    answer = await api.get("/api/v1/statistics/received", params={"subject": "q0"})
+    span = {"start": "2026-11-22T02:30:00.000Z", "end": "2026-11-22T02:31:00.000Z"}
+    assert answer.json() == {"samples": 57, "windows": 1, **span}
+    nobody = (await api.get("/api/v1/statistics/received", params={"subject": "q99"})).json()
+    assert nobody == {"samples": 0, "windows": 0, "start": None, "end": None}
+    shapes.Received.model_validate(nobody)
+    assert set(nobody) == set(shapes.Received.model_fields)
 
 
 async def test_health_says_the_hubs_time(api: httpx.AsyncClient) -> None:

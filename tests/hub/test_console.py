@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from contract.alert import Transition
+from contract.consent import Purpose
+from contract.record import Aggregate
 from contract.sample import Flag, Reading
 from hub.api.app import create_app
 from hub.console.sight import Sight
@@ -76,6 +78,22 @@ async def test_no_page_names_a_person(town: Town, browser: httpx.AsyncClient) ->
         for secret in (PERSON, RESEARCH_SUBJECT, OTHER_SUBJECT, STATISTICS_SUBJECT):
             assert secret not in page
     assert RESEARCH_SUBJECT[:8] in page
+
+
+async def test_statistics_wait_for_ten_people(town: Town, browser: httpx.AsyncClient) -> None:
+    """Of nine nothing is shown, not even that they are there."""
+    waiting = "Shown once at least 10 people share"
+    assert waiting in (await browser.get("/?lang=en")).text
+    assert "10人以上が共有すると表示されます" in (await browser.get("/?lang=ja")).text
+    start = town.now.replace(second=0, microsecond=0) - timedelta(minutes=3)
+    shares = [Aggregate(f"s{n}", "heart_rate", start, 60, 58, 61.0 + n, 43, 187, 60) for n in range(10)]
+    await town.say(*shares[:9], purpose=Purpose.STATISTICS)
+    assert waiting in (await browser.get("/?lang=en")).text
+    await town.say(*shares[9:], purpose=Purpose.STATISTICS)
+    page = (await browser.get("/?lang=en")).text
+    assert waiting not in page
+    assert re.search(r"66 bpm</td>\s*<td[^>]*>10</td>\s*<td[^>]*>580</td>", page)
+    assert "187" not in page
 
 
 async def test_an_empty_hub_says_what_it_waits_for(browser: httpx.AsyncClient) -> None:
@@ -239,7 +257,7 @@ async def test_somebody_else_sees_nothing(town: Town) -> None:
         assert await sight.latest() == ()
         assert await sight.readings(GATEWAY, RIVER, "water_level", since) == ()
         assert await sight.released_latest() == ()
-        assert await sight.aggregates(since) == ()
+        assert await sight.statistics("heart_rate", since, town.now) == ()
         assert await sight.open_alerts() == ()
         assert (await sight.alerts()).items == ()
         assert await sight.gaps(10) == ()

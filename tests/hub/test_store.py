@@ -21,7 +21,7 @@ from contract.sample import ClockQuality, Flag, Position, Reading, Series
 from hub.arrival import Arrival, read
 from hub.store.database import Database
 from hub.store.quarantine import KEPT_FOR, MOST_PAYLOADS, quarantine_of
-from hub.store.rows import PositionValue, SeriesValue
+from hub.store.rows import PositionValue, ReceivedRow, SeriesValue
 from hub.store.store import Store
 from hub.store.writing import Writer
 
@@ -159,8 +159,10 @@ async def test_records_of_persons_are_kept_without_what_leads_back_to_the_gatewa
     assert await store.released_latest() == rows
     (gap,) = (await store.gaps()).items
     assert (gap.gateway, gap.purpose, gap.count) == (None, Purpose.RESEARCH, 3)
-    (aggregate,) = (await store.aggregates()).items
+    (aggregate,) = await store.aggregates(Purpose.STATISTICS, "heart_rate", NOW, at(1))
     assert (aggregate.purpose, aggregate.mean, aggregate.samples) == (Purpose.STATISTICS, 70.5, 58)
+    assert await store.aggregates(Purpose.STATISTICS, "heart_rate", at(1), at(60)) == ()
+    assert await store.aggregates(Purpose.RESEARCH, "heart_rate", NOW, at(1)) == ()
     assert {change.gateway for change in outcome.changes if change.kind != "gateway"} == {None}
     assert await store.devices() == ()
     assert (await store.released(purpose=Purpose.KEEP_HUB)).items == ()
@@ -174,6 +176,19 @@ def event(number: int, transition: Transition, name: str = "a" * 32) -> AlertRec
         (("window_s", 10.0),),
     )
     return AlertRecord(RIVER, alert)
+
+
+async def test_what_has_arrived_of_one_persons_statistics_is_counted(store: Store) -> None:
+    """Two quantities of one window are one window, and whatever a gateway says of it can be counted."""
+    shares = [("p1", 0, 60.0, 58), ("p1", 0, 60.0, 0), ("p1", 60, 60.0, 57), ("p2", 120, 1e300, 2**62)]
+    records = [
+        Aggregate(subject, "heart_rate", at(start), window_s, 9, 70.5, 64.0, 81.0, samples)
+        for subject, start, window_s, samples in [*shares, ("p2", 120, -1e300, 2**63 - 1)]
+    ]
+    await store.commit([message(part(1, records, Purpose.STATISTICS))])
+    assert await store.received(Purpose.STATISTICS, "p1") == ReceivedRow(115, 2, at(0), at(120))
+    assert await store.received(Purpose.STATISTICS, "p3") == ReceivedRow(0, 0, None, None)
+    assert (await store.received(Purpose.STATISTICS, "p2")).windows == 1
 
 
 async def test_an_alert_is_open_until_cleared_in_whatever_order_its_events_arrive(store: Store) -> None:
@@ -233,8 +248,9 @@ async def test_what_only_a_person_has_is_refused_without_a_purpose(store: Store,
     outcome = await store.commit([message(part(1, [record]))])
     assert (outcome.records, outcome.faults.total()) == (0, 1)
     assert await store.devices() == ()
-    for page in (await store.aggregates(), await store.gaps(), await store.alerts()):
-        assert page.items == ()
+    assert (await store.received(Purpose.STATISTICS, "strap-1")).windows == 0
+    assert (await store.gaps()).items == ()
+    assert (await store.alerts()).items == ()
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "1" + "0" * 400, '"x"', "[1]", "[1,2,3,4,5]", "[[1],[2],7,8]"])

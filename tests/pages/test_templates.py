@@ -76,7 +76,8 @@ def sections() -> Iterator[tuple[str, object]]:
     yield "chart", [chart()]
     yield "vehicles", [row(quantity="position", value=place), row(quantity="mesh_cell", value=5.1e8), row(value=None)]
     yield "stations", [SimpleNamespace(gateway=HOSTILE, device=HOSTILE, rows=[*flags, row(value=None)])]
-    yield "people", SimpleNamespace(live=flags, statistics=[row()])
+    yield "people", SimpleNamespace(live=flags, statistics=[row(persons=10)], k=10)
+    yield "people", SimpleNamespace(live=[], statistics=[], k=10)
     heard = row(id=HOSTILE, last_seen=NOW, first_seen=NOW, software=HOSTILE)
     gateways = [SimpleNamespace(row=heard, state=state) for state in ("heard", "late", "silent")]
     yield "gateways", gateways

@@ -32,6 +32,7 @@ PURE = (
     "firmware_sim/ledger.py",
     "hub/arrival.py",
     "hub/policy.py",
+    "hub/suppression.py",
     "hub/city/*.py",
 )
 IMPURE = frozenset(
