@@ -6,9 +6,9 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from contract.consent import Purpose
 from contract.errors import KanmonError, StoreFull
@@ -28,8 +28,8 @@ class ConsentSet(BaseModel):
     person: str
     purpose: Purpose
     on: bool
-    made_on: int | None = None
-    actor: str = "installer"
+    made_on: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    actor: Annotated[str, Field(max_length=200)] = "installer"
 
 
 class Control:
@@ -42,6 +42,7 @@ class Control:
     ) -> None:
         self._calls = calls
         self._streams = streams
+        self._faults = 0
 
     async def serve(self, path: Path) -> None:
         """Listen until cancelled."""
@@ -66,7 +67,9 @@ class Control:
                 writer.write(json.dumps(answer, ensure_ascii=False).encode() + b"\n")
                 await writer.drain()
         except (TimeoutError, ValueError, ConnectionError):
-            log.info("control: a client sent no request that ends, or went away")
+            self._faults += 1
+            if self._faults & (self._faults - 1) == 0:  # at 1, 2, 4, 8...: clients do not fill the log
+                log.info("control: a client sent no request that ends, or went away (%d so far)", self._faults)
         finally:
             writer.close()
 
