@@ -11,6 +11,7 @@ from typing import Any
 
 from contract.quantity import QUANTITIES
 from hub.instant import instant
+from hub.motion import travels
 from hub.store.rows import LatestRow, PositionValue, SeriesValue
 
 Json = dict[str, Any]  # one JSON object on its way out
@@ -79,7 +80,7 @@ def _of_device(name: str, rows: list[LatestRow]) -> list[Entity]:
     observed: list[Entity] = []
     water = [row for row in rows if row.quantity in WATER]
     weather = [row for row in rows if row.quantity in WEATHER]
-    is_fixed = bool(water or weather)
+    is_fixed = bool(water or weather) or not travels(rows)
     moving = [] if is_fixed else [row for row in rows if row.quantity in VEHICLE]
     fix = [row for row in rows if row.quantity == "position"]
     if water:

@@ -1,15 +1,16 @@
-"""What one open page is told: the HTML of its sections, new points of its charts, new places of its vehicles."""
+"""What one open page is told: the HTML of its sections, new points of its charts, places on its map."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
+from contract.ids import DeviceId, GatewayId
 from hub.console.charts import Points, StageLine, points, stages
 from hub.console.event_stream import REFRESH_S, event
-from hub.console.sections import SECTIONS, CurveKey, Look, curves, rendered, vehicles
+from hub.console.sections import OLD_AFTER, RIVER, SECTIONS, CurveKey, Look, curves, rendered, standing, vehicles
 from hub.store.rows import LatestRow, PositionValue
 from pages.environment import template
 
@@ -51,12 +52,15 @@ class NewPoints(TypedDict):
 
 
 class Place(TypedDict):
-    """A vehicle as map.js reads it; a trail only when the page is told everything."""
+    """A vehicle or a station as map.js reads it; a vehicle's trail only when the page is told everything."""
 
     id: str
+    kind: Literal["vehicle", "station"]
     label: str
     at: tuple[float, float]
     trail: NotRequired[list[tuple[float, float]]]
+    icon: NotRequired[Literal["wave", "gauge"]]
+    value: NotRequired[str]
 
 
 @dataclass(slots=True)
@@ -84,7 +88,7 @@ class LivePage:
         if self.kind.has_charts and touched & {"reading", "alert"}:
             parts.append(event("points", json.dumps(await self._points(look, is_whole))))
         if self.kind.has_map and touched & {"reading"}:
-            parts.append(event("vehicles", json.dumps(await places(look, is_whole))))
+            parts.append(event("places", json.dumps(await places(look, is_whole))))
         self._refreshed_at = look.now if is_refresh else self._refreshed_at
         self._whole_at = look.now if is_whole else self._whole_at
         return b"".join(parts)
@@ -109,15 +113,33 @@ async def _swaps(look: Look, names: Sequence[str]) -> bytes:
 
 
 async def places(look: Look, is_whole: bool) -> list[Place]:
-    """Where the vehicles are; with their trails when `is_whole`."""
+    """Where stations stand and vehicles are; these with their trails when `is_whole`."""
     found = []
+    for station in await standing(look):
+        place = _place("station", (station.gateway, station.device), station.at)
+        place["icon"] = "wave" if station.told is not None and station.told.quantity == RIVER else "gauge"
+        place["value"] = _told(look, station.told)
+        found.append(place)
     for row in await vehicles(look):
         if isinstance(row.value, PositionValue):
-            place = Place(id=f"{row.gateway}--{row.device}", label=row.device, at=_at(row.value))
+            place = _place("vehicle", (row.gateway, row.device), row.value)
             if is_whole:
                 place["trail"] = await _trail(look, row)
             found.append(place)
     return found
+
+
+def _place(kind: Literal["vehicle", "station"], who: tuple[GatewayId, DeviceId], value: PositionValue) -> Place:
+    return Place(id="--".join(who), kind=kind, label=who[1], at=_at(value))
+
+
+def _told(look: Look, row: LatestRow | None) -> str:
+    """A station's value as its marker says it: never an old one as if it were current."""
+    if row is None or not isinstance(row.value, float):
+        return ""
+    if look.now - row.at > OLD_AFTER:
+        return look.wording.say("Not current")
+    return look.wording.value(row.value, row.quantity)
 
 
 async def _trail(look: Look, row: LatestRow) -> list[tuple[float, float]]:

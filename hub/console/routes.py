@@ -41,7 +41,7 @@ _Look = Annotated[Look, Depends(look_of)]
 @router.get("/")
 async def overview(request: Request, look: _Look) -> Response:
     """What happens in the city now."""
-    return await _page(request, look, "overview", map_vehicles=await places(look, is_whole=True))
+    return await _page(request, look, "overview", map_places=await places(look, is_whole=True))
 
 
 @router.get("/alerts")

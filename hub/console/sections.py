@@ -16,19 +16,21 @@ from contract.quantity import QUANTITIES, Shape
 from hub.console.charts import SPAN, Chart, Curve, chart
 from hub.console.liveness import HEARD, SILENT, Liveness, liveness
 from hub.console.sight import Sight
-from hub.store.rows import AlertRow, GapRow, GatewayRow, LatestRow, ReleasedRow
+from hub.motion import PLACES, travels
+from hub.store.rows import AlertRow, GapRow, GatewayRow, LatestRow, PositionValue, ReleasedRow
 from hub.suppression import K_PERSONS, Combined
 from pages.environment import template
 from pages.wording import Wording
 
-PLACES = frozenset({"position", "mesh_cell"})
 MOST_STATIONS = 40
 """Stations shown on the overview; a larger fleet is read through the API."""
 MOST_GAPS = 8
+OLD_AFTER = timedelta(seconds=60)
+"""When a station's value is no longer current."""
 STATISTICS_SPAN = timedelta(minutes=10)
 MOST_STATISTICS = 6
 _TECHNICAL = frozenset({"device_counter", "raw_value", "satellites", "altitude", "energy_expended", "battery_level"})
-_RIVER = "water_level"
+RIVER = "water_level"
 _PULSE = "heart_rate"
 _RESOLUTION = timedelta(milliseconds=1)
 """Of stored times."""
@@ -66,6 +68,16 @@ class Station:
 
 
 @dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a station stands, and what it is read for: its first value in the table of quantities."""
+
+    gateway: GatewayId
+    device: DeviceId
+    at: PositionValue
+    told: LatestRow | None
+
+
+@dataclass(frozen=True, slots=True)
 class People:
     """What residents share: live values by pseudonym, and statistics of at least `k` of them together."""
 
@@ -100,9 +112,21 @@ async def alerts(look: Look) -> Sequence[AlertRow]:
 
 async def vehicles(look: Look) -> Sequence[LatestRow]:
     """One row a vehicle: its newest place."""
-    rows = [row for row in await look.sight.latest() if row.quantity in PLACES]
-    newest = (max(own, key=lambda row: row.at) for _, own in groupby(rows, key=_device))
-    return tuple(newest)
+    things = [tuple(own) for _, own in groupby(await look.sight.latest(), key=_device)]
+    places = ([row for row in own if row.quantity in PLACES] for own in things if travels(own))
+    return tuple(max(own, key=lambda row: row.at) for own in places if own)
+
+
+async def standing(look: Look) -> Sequence[Standing]:
+    """Every station whose place is known."""
+    found = []
+    for (gateway, device), rows in groupby(await look.sight.latest(), key=_device):
+        own = tuple(rows)
+        place = next((row.value for row in own if isinstance(row.value, PositionValue)), None)
+        if place is not None and not travels(own):
+            shown = sorted((row for row in own if _is_shown(row)), key=_table_order)
+            found.append(Standing(gateway, device, place, shown[0] if shown else None))
+    return found
 
 
 async def stations(look: Look) -> Sequence[Station]:
@@ -111,7 +135,7 @@ async def stations(look: Look) -> Sequence[Station]:
     for (gateway, device), rows in groupby(await look.sight.latest(), key=_device):
         own = tuple(rows)
         shown = tuple(sorted((row for row in own if _is_shown(row)), key=_table_order))
-        if shown and not any(row.quantity in PLACES for row in own):
+        if shown and not travels(own):
             found.append(Station(gateway, device, shown))
     return found[:MOST_STATIONS]
 
@@ -151,7 +175,7 @@ async def curves(look: Look, newest: Mapping[CurveKey, datetime] = NOTHING_YET) 
     if subject is not None:
         wanted = [(subject.gateway, subject.device, subject.quantity)]
     else:
-        gauges = [row for row in await look.sight.latest() if row.quantity == _RIVER]
+        gauges = [row for row in await look.sight.latest() if row.quantity == RIVER]
         wanted = [(row.gateway, row.device, row.quantity) for row in gauges[:MOST_STATIONS]]
     begin = look.now - SPAN
     return [
@@ -181,7 +205,8 @@ async def rendered(look: Look, name: str) -> Markup:
     """The HTML of the named section as it is now."""
     items = await SECTIONS[name].collect(look)
     own = template(look.wording.language, f"sections/{name}.html")
-    text = own.render(items=items, now=look.now, heard_s=HEARD.seconds, silent_s=SILENT.seconds)
+    limits = {"heard_s": HEARD.seconds, "silent_s": SILENT.seconds, "old_s": OLD_AFTER.seconds}
+    text = own.render(items=items, now=look.now, **limits)
     return Markup(text)  # noqa: S704  # what a template with autoescape has made
 
 

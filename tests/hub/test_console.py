@@ -1,6 +1,7 @@
 """The console over HTTP, with a real store: whole without JavaScript, in two languages, and nobody is named."""
 
 import gzip
+import json
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -26,6 +27,7 @@ from support.console_town import (
     PERSON,
     RESEARCH_SUBJECT,
     RIVER,
+    STATION,
     STATISTICS_SUBJECT,
     Town,
     console_app,
@@ -147,6 +149,28 @@ async def test_every_answer_has_the_security_headers(town: Town, browser: httpx.
         assert "frame-ancestors 'none'" in policy
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Referrer-Policy"] == "same-origin"
+
+
+async def test_a_station_is_no_vehicle_and_its_marker_tells_no_old_value(
+    town: Town, browser: httpx.AsyncClient
+) -> None:
+    async def markers() -> list[dict[str, object]]:
+        found = re.search(r"data-places='([^']*)'", (await browser.get("/?lang=en")).text)
+        assert found
+        told: list[dict[str, object]] = json.loads(found[1])
+        return told
+
+    await town.say(measured(RIVER, town.now, [STATION]), measured("lamp-1", town.now, [STATION]))
+    await town.river(2.0)
+    page = (await browser.get("/?lang=en")).text
+    assert "No vehicle has reported a position yet" in page
+    assert "Water level" in page
+    lamp, river = await markers()
+    assert (lamp["kind"], lamp["label"], lamp["icon"], lamp["value"]) == ("station", "lamp-1", "gauge", "")
+    assert (river["label"], river["icon"], river["value"]) == (RIVER, "wave", "2.00 m")
+    town.now += timedelta(seconds=61)
+    assert [marker["value"] for marker in await markers()] == ["", "Not current"]
+    assert "34.08420, 131.03260" in (await browser.get(f"/devices/{GATEWAY}/{RIVER}?lang=en")).text
 
 
 async def test_a_device_page_lists_every_value_and_a_stretch_of_history(town: Town, browser: httpx.AsyncClient) -> None:

@@ -161,6 +161,31 @@ async def test_a_vehicle_out_of_service_leaves_the_map(browser: Browser, town: T
         await expect(page.locator("#vehicles")).to_contain_text("503033931")
 
 
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+async def test_a_station_stands_on_the_map_with_its_name_and_level(
+    browser: Browser, town: Town, url: str, size: dict[str, int]
+) -> None:
+    """A marker of its own form, in view, whose words are told anew; no row among the vehicles."""
+    async with watched(browser, size, "en") as seen:
+        page = seen.page
+        await page.goto(url)
+        await drawn(page)
+        marker = page.locator(".station-label > div")
+        await expect(marker).to_have_text("river-12.36 m")
+        await expect(marker.locator("use")).to_have_attribute("href", "/static/icons.svg#wave")
+        await expect(page.locator("#vehicles tbody th")).to_have_text(["bus-1"])
+        await town.river(2.71, datetime.now(UTC))
+        await expect(marker).to_have_text("river-12.71 m")
+        box, frame = await marker.bounding_box(), await page.locator("#map").bounding_box()
+        assert box
+        assert frame
+        assert frame["x"] <= box["x"]
+        assert box["x"] + box["width"] <= frame["x"] + frame["width"]
+        assert frame["y"] <= box["y"]
+        assert box["y"] + box["height"] <= frame["y"] + frame["height"]
+        assert seen.complaints == []
+
+
 async def test_values_are_read_aloud_on_request_only(browser: Browser, town: Town, url: str) -> None:
     async with watched(browser, DESKTOP, "en") as seen:
         page = seen.page

@@ -74,8 +74,11 @@ async def test_a_new_connection_is_told_everything(town: Town) -> None:
         assert curve["whole"] is True
         assert len(curve["points"][0]) == len(curve["points"][1]) == 300
         assert [line["level"] for line in curve["stages"]] == [1, 2]
-        (place,) = json.loads(await stream.find("vehicles"))
-        assert len(place["trail"]) > 100
+        station, bus = json.loads(await stream.find("places"))
+        assert len(bus["trail"]) > 100
+        assert (bus["kind"], bus["label"]) == ("vehicle", "bus-1")
+        shown = {"kind": "station", "label": RIVER, "icon": "wave", "value": "2.36 m"}
+        assert station == {"id": f"{GATEWAY}--{RIVER}", "at": [34.0842, 131.0326], **shown}
         assert PERSON not in page
         assert RESEARCH_SUBJECT not in page
 
@@ -83,7 +86,7 @@ async def test_a_new_connection_is_told_everything(town: Town) -> None:
 async def test_a_change_is_told_alone_and_at_once(town: Town) -> None:
     await town.furnish()
     async with served(console_app(town.store, town.feed, town)) as url, listening(url) as stream:
-        await stream.find("vehicles")
+        await stream.find("places")
         await town.pulse(133)
         page = await stream.find("message")
         assert 'hx-target="#people"' in page
@@ -140,7 +143,7 @@ async def test_a_quiet_stream_is_refreshed_so_that_it_stays_open(town: Town, mon
     monkeypatch.setattr("hub.console.event_stream.REFRESH_S", 0.05)
     await town.furnish()
     async with served(console_app(town.store, town.feed, town)) as url, listening(url) as stream:
-        await stream.find("vehicles")
+        await stream.find("places")
         assert 'hx-target="#gateways"' in await stream.find("message")
 
 

@@ -58,6 +58,7 @@ async def api(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
             part(1, sample("river-1", *STATION)),
             part(20, sample("bus-1", Position(33.951, 130.941, 10.0, 90.0, Flag.GOOD), Reading("battery_level", 80.0))),
             part(30, sample("bus-2", Position(33.952, 130.942, 0.0, 12.0, Flag.GOOD))),
+            part(35, sample("lamp-1", Position(33.953, 130.943, flag=Flag.GOOD), Reading("raw_value", 1.0))),
             part(40, sample("p1", Reading("heart_rate", 61.0)), Purpose.RESEARCH),
         ]
         await store.commit([read("kanmon.gw-1.up.data", encode_envelope(parts), NOW)])
@@ -104,6 +105,13 @@ async def test_a_station_is_a_device_and_what_it_observes(api: httpx.AsyncClient
     assert "waterLevel" in device["controlledProperty"]
 
 
+async def test_what_stands_and_observes_nothing_of_a_model_is_a_device_with_a_place(api: httpx.AsyncClient) -> None:
+    assert (await api.get(f"{ENTITIES}/urn:ngsi-ld:Vehicle:gw-1:lamp-1")).status_code == 404
+    for name, place in (("lamp-1", [130.943, 33.953]), ("river-1", [130.94, 33.95])):
+        device = await entity(api, "Device", name, options="keyValues")
+        assert device["location"] == {"type": "Point", "coordinates": place}
+
+
 async def test_a_vehicle_tells_speed_and_heading_in_the_models_units(api: httpx.AsyncClient) -> None:
     moving = await entity(api, "Vehicle", "bus-1", options="keyValues")
     assert (moving["speed"], moving["heading"]) == (36.0, 90.0)
@@ -115,7 +123,7 @@ async def test_a_vehicle_tells_speed_and_heading_in_the_models_units(api: httpx.
 async def test_no_person_is_an_entity(api: httpx.AsyncClient) -> None:
     answer = await api.get(ENTITIES, params={"type": "Device,Vehicle,WaterObserved,WeatherObserved", "limit": 1000})
     assert [one["id"].rsplit(":")[-1] for one in answer.json()] == [
-        *("bus-1", "bus-2", "river-1"),
+        *("bus-1", "bus-2", "lamp-1", "river-1"),
         *("bus-1", "bus-2", "river-1", "river-1"),
     ]
     assert "p1" not in answer.text
@@ -141,16 +149,16 @@ async def test_attrs_choose_entities_and_what_is_shown_of_them(api: httpx.AsyncC
 
 
 async def test_paging_counts_and_links(api: httpx.AsyncClient) -> None:
-    first = await api.get(ENTITIES, params={"type": "Device", "limit": 2, "count": "true"})
-    assert len(first.json()) == 2
-    assert first.headers["NGSILD-Results-Count"] == "3"
+    first = await api.get(ENTITIES, params={"type": "Device", "limit": 3, "count": "true"})
+    assert len(first.json()) == 3
+    assert first.headers["NGSILD-Results-Count"] == "4"
     (following,) = re.findall(r'<([^>]+)>; rel="next"', first.headers["link"])
     second = await api.get(following)
     assert [one["id"] for one in second.json()] == ["urn:ngsi-ld:Device:gw-1:river-1"]
     assert 'rel="prev"' in second.headers["link"]
     assert 'rel="next"' not in second.headers["link"]
     counted = await api.get(ENTITIES, params={"type": "Device", "limit": 0, "count": "true"})
-    assert (counted.json(), counted.headers["NGSILD-Results-Count"]) == ([], "3")
+    assert (counted.json(), counted.headers["NGSILD-Results-Count"]) == ([], "4")
     nothing = await api.get(ENTITIES, params={"type": "Nothing"})
     assert (nothing.status_code, nothing.json()) == (200, [])
 

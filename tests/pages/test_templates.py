@@ -88,7 +88,7 @@ def sections() -> Iterator[tuple[str, object]]:
 @pytest.mark.parametrize("language", Language)
 @pytest.mark.parametrize(("name", "items"), list(sections()), ids=lambda value: value if isinstance(value, str) else "")
 def test_a_hostile_string_stays_text(name: str, items: object, language: Language) -> None:
-    html = template(language, f"sections/{name}.html").render(items=items, now=NOW, heard_s=15, silent_s=45)
+    html = template(language, f"sections/{name}.html").render(items=items, now=NOW, heard_s=15, silent_s=45, old_s=60)
     tags = Tags()
     tags.feed(html)
     assert not OUR_TAGS & set(tags.tags)
@@ -100,7 +100,7 @@ def test_a_hostile_string_stays_text(name: str, items: object, language: Languag
 @pytest.mark.parametrize("language", Language)
 @pytest.mark.parametrize("name", ["alerts", "river", "vehicles", "stations", "gateways", "gaps"])
 def test_an_empty_section_says_so(name: str, language: Language) -> None:
-    html = template(language, f"sections/{name}.html").render(items=[], now=NOW, heard_s=15, silent_s=45)
+    html = template(language, f"sections/{name}.html").render(items=[], now=NOW, heard_s=15, silent_s=45, old_s=60)
     tags = Tags()
     tags.feed(html)
     assert tags.text.strip()
@@ -118,7 +118,9 @@ def test_every_state_has_an_icon_and_words() -> None:
     """Never colour alone."""
     for flag in Flag:
         html = template(Language.EN, "sections/stations.html").render(
-            items=[SimpleNamespace(gateway="g", device="d", rows=[row(flag=flag)])], now=NOW + timedelta(seconds=5)
+            items=[SimpleNamespace(gateway="g", device="d", rows=[row(flag=flag)])],
+            now=NOW + timedelta(seconds=5),
+            old_s=60,
         )
         tags = Tags()
         tags.feed(html)

@@ -31,6 +31,7 @@ PURE = (
     "agent/windows.py",
     "firmware_sim/ledger.py",
     "hub/arrival.py",
+    "hub/motion.py",
     "hub/policy.py",
     "hub/suppression.py",
     "hub/city/*.py",

@@ -35,6 +35,8 @@ STAGES = {
     2: (2.0, "氾濫注意水位に到達", "Flood caution level reached"),
     3: (2.6, "避難判断水位に到達", "Evacuation decision level reached"),
 }
+STATION = Position(34.0842, 131.0326, flag=Flag.GOOD)
+"""Where the river's station stands, as a gateway tells it once."""
 _EPOCH = Epoch("00000000000000a1")
 
 
@@ -94,6 +96,7 @@ class Town:
         """Ten minutes of a day on which the river rises."""
         start = self.now - timedelta(minutes=10)
         await self.greet()
+        await self.say(measured(RIVER, start, [STATION]))
         times = [start + timedelta(seconds=2 * step) for step in range(300)]
         await self.say(*(measured(RIVER, at, weather(rising(n / 300))) for n, at in enumerate(times)))
         await self.say(*(measured(BUS, at, [bus_at(n / 300)]) for n, at in enumerate(times)))
