@@ -5,7 +5,7 @@
   const node = document.getElementById("map");
   if (!node) return;
   const shown = new Map();
-  const FAR = 10.5; // below this zoom names of waters would lie on those of towns
+  const FAR = 11; // below this zoom names of waters lie on those of towns on a phone
   node.classList.add("is-drawn"); // shows it: an element that is not shown has no size
   const canvas = L.canvas({ padding: 0.5 });
   const map = L.map(node, {
