@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from agent.outbox import Channel, Group, Outbox
-from contract.errors import StoreFull
+from contract.errors import StoreFull, Unreachable
 from contract.record import Record, Stream, records_in
 
 RETRY_S = 1.0
@@ -89,6 +89,17 @@ class Committer:
         key = (Stream.DATA, channel)
         self._group.samples[key] = self._group.samples.get(key, 0) + 1
 
+    def drop(self, channel: Channel) -> None:
+        """Take back what waits in memory for a channel; the outbox does the same for what it was handed."""
+        for group in (self._group, *(closed[0] for closed in [self._closed] if closed)):
+            for stream in Stream:
+                records = group.records.pop((stream, channel), [])
+                self._group.withheld += group.samples.pop((stream, channel), 0)
+                if group is self._group:
+                    self._pending -= sum(map(records_in, records))
+            group.states.pop(channel, None)
+        self._changed.set()
+
     def withhold(self, samples: int) -> None:
         """Samples that will never be sent."""
         self._group.withheld += samples
@@ -148,7 +159,7 @@ class Committer:
     async def _try(self, group: Group) -> bool:
         try:
             await self._outbox.commit(group)
-        except StoreFull as error:
+        except (StoreFull, Unreachable) as error:  # full, failing, or locked by another program
             if not self._is_failing:
                 log.error("outbox: the disk takes nothing (%s); readings wait in memory, free some space", error)
             self._is_failing = True

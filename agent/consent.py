@@ -63,9 +63,14 @@ class ConsentBook:
             self._remember(consent)
 
     async def change(self, change: Change) -> Consent:
-        """Make the next version durable, then let it act. Refused for a person this gateway does not have."""
+        """Make the next version durable, then let it act; a withdrawal acts before, whether it can be written or not.
+
+        Refused for a person this gateway does not have.
+        """
         if change.person not in self._persons:
             raise Refused("no such person at this gateway; see [[person]] in gateway.toml")
+        if not change.on:
+            self._on[change.person] = self.on(change.person) - {change.purpose}
         consent = await self._database.write(lambda connection: _append(connection, change))
         self._remember(consent)
         return consent

@@ -6,6 +6,7 @@ states. Personal records lie in blobs of one person and one purpose, sealed with
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -65,6 +66,8 @@ class _Blob:
     last: int
     samples: int
     plain: bytes
+    forgotten: int
+    """How often its channel had been forgotten when it was made."""
 
 
 class Outbox:
@@ -82,6 +85,7 @@ class Outbox:
         self.waiting = dict.fromkeys(Stream, 0)
         self.withheld = 0
         self.downtime: list[tuple[datetime, datetime]] = []
+        self._forgotten: Counter[Channel | None] = Counter()
         self._added = {stream: asyncio.Event() for stream in Stream}
 
     async def open(self, at: datetime) -> Resumed:
@@ -94,7 +98,8 @@ class Outbox:
         before = dict(self._next)
         self._next.update({blob.stream: blob.last + 1 for blob in blobs})
         try:
-            await self._database.write(lambda connection: self._write(connection, group, blobs))
+            states = dict(group.states)  # what is withdrawn from here on is forgotten after this write
+            await self._database.write(lambda connection: self._write(connection, group, blobs, states))
         except KanmonError:
             self._next = before
             raise
@@ -150,6 +155,7 @@ class Outbox:
 
         The key goes first: cut anywhere after that, the rest is unreadable and is sent as tombstones.
         """
+        self._forgotten[person, purpose] += 1
         samples = await self._database.write(lambda connection: self._forget(connection, person, purpose))
         self.withheld += samples
         return samples
@@ -207,20 +213,28 @@ class Outbox:
         In the store's thread it took thirty times as long beside a busy loop: zlib gives the interpreter lock away.
         """
         numbers, turn = dict(self._next), 0
-        for (stream, channel), records in group.records.items():
+        for stream, channel in list(group.records):
+            records = group.records.get((stream, channel), [])  # none when it was withdrawn in another's turn
             samples = group.samples.get((stream, channel), 0)
             for chunk in _chunks(in_blob_order(records), self._batch_records):
                 first, numbers[stream] = numbers[stream], numbers[stream] + sum(map(records_in, chunk))
-                yield _Blob(stream, channel, first, numbers[stream] - 1, samples, encode(chunk))
+                last, forgotten = numbers[stream] - 1, self._forgotten[channel]
+                yield _Blob(stream, channel, first, last, samples, encode(chunk), forgotten)
                 samples = 0  # told once, with the group's first blob
                 turn += len(chunk)
                 if turn >= TURN_SAMPLES:
                     turn = 0
                     await asyncio.sleep(0)
 
-    def _write(self, connection: Connection, group: Group, blobs: Sequence[_Blob]) -> None:
+    def _write(
+        self,
+        connection: Connection,
+        group: Group,
+        blobs: Sequence[_Blob],
+        states: Mapping[Channel, Mapping[str, object]],
+    ) -> None:
         outbox_sql.insert(connection, [self._row(connection, blob) for blob in blobs])
-        for channel, state in group.states.items():
+        for channel, state in states.items():
             id_ = self._channel_id(connection, channel)
             sealed = seal(self._keys.key(_key_name(id_)), json.dumps(state).encode(), f"state/{id_}")
             connection.execute("UPDATE channel SET state = ? WHERE id = ?", (sealed, id_))
@@ -240,6 +254,8 @@ class Outbox:
         if blob.channel is None:
             return id_, blob.last, blob.samples, None, blob.plain
         channel_id = self._channel_id(connection, blob.channel)
+        if blob.forgotten != self._forgotten[blob.channel]:
+            return id_, blob.last, blob.samples, channel_id, b""  # withdrawn while it was on its way here
         sealed = seal(self._keys.key(_key_name(channel_id)), blob.plain, f"entry/{id_}")
         return id_, blob.last, blob.samples, channel_id, sealed
 

@@ -96,12 +96,17 @@ class Pipeline:
             self._declare(self._sources[gap.device], gap)
 
     async def change_consent(self, change: Change, outbox: Outbox) -> Consent:
-        """Make a change durable and let it act at once; a withdrawal leaves nothing of the purpose behind."""
-        consent = await self._consents.change(change)
-        if not consent.on:
-            self._personal.withdraw(change.person, change.purpose)
-            await self._committer.flush()
-            await outbox.forget(change.person, change.purpose)
+        """Make a change durable and let it act at once; a withdrawal leaves nothing of the purpose behind.
+
+        StoreFull when the disk takes nothing: a withdrawal acts all the same, until the agent is started again.
+        """
+        try:
+            consent = await self._consents.change(change)
+        finally:
+            if change.purpose not in self._consents.on(change.person):
+                self._personal.withdraw(change.person, change.purpose)
+                self._committer.drop((change.person, change.purpose))
+                await outbox.forget(change.person, change.purpose)
         return consent
 
     def snapshot(self, group: Group) -> None:

@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from agent import consent as consent_module
 from agent import outbox_schema
 from agent.actuators import Actuators, Led
@@ -311,3 +313,39 @@ async def test_the_place_of_a_fixed_device_is_told_once(tmp_path):
         gateway.pipeline.place(RIVER, stamp, Position(33.95, 130.94, flag=Flag.GOOD))
         ((_, record),) = await gateway.records()
         assert record.members == (Position(33.95, 130.94, None, None, Flag.GOOD),)
+
+
+async def test_a_withdrawal_acts_also_while_the_disk_is_full(tmp_path):
+    """Promise 2 does not wait for room on a disk."""
+    async with gateway_in(tmp_path) as gateway:
+        await gateway.agree(Purpose.RESEARCH)
+        gateway.pipeline.accept(pulse(0, 71))
+        await gateway.committer.flush()
+        await gateway.outbox._database.write(lambda connection: connection.execute("PRAGMA max_page_count = 1"))
+        for step in range(3000):
+            gateway.pipeline.accept(pulse(step, 60 + step / 70))
+        task = asyncio.ensure_future(gateway.committer.flush())
+        await until(lambda: gateway.committer._is_failing)
+        async with asyncio.timeout(2):
+            await gateway.agree(Purpose.RESEARCH, False)
+        await gateway.outbox._database.write(lambda connection: connection.execute("PRAGMA max_page_count = 100000"))
+        await asyncio.wait([task])
+        gateway.pipeline.accept(pulse(3000, 73))
+        assert await gateway.records() == []
+        assert gateway.outbox.withheld == 3002
+
+
+@pytest.mark.parametrize("turns", range(0, 40, 3))
+async def test_a_withdrawal_in_the_middle_of_a_commit_leaves_nothing_readable(tmp_path, turns):
+    """Promise 2, wherever the commit just is."""
+    async with gateway_in(tmp_path) as gateway:
+        await gateway.agree(Purpose.RESEARCH)
+        for step in range(2000):
+            gateway.pipeline.accept(pulse(step, 60 + step / 70))
+        task = asyncio.ensure_future(gateway.committer.flush())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await gateway.agree(Purpose.RESEARCH, False)
+        await asyncio.wait([task])
+        assert await gateway.records() == []
+        assert [path.name for path in (tmp_path / "keys").glob("channel-*")] == []
