@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,11 +66,17 @@ async def run(options: Options, narrator: Narrator) -> Outcome:
     gateway_files.write(options.layout, options.ports, options.stages_m)
     # A folder used before brings its records along, but the day in the town begins anew.
     options.layout.town.facts.unlink(missing_ok=True)
-    try:
+    with single_failure():
         async with _ending() as ending, Children(options.layout.logs, narrator.restarted) as children:
             return await Demo(options, children, narrator).run(ending)
+
+
+@contextmanager
+def single_failure() -> Iterator[None]:
+    """Raise what a keeper of children says by itself: their group only gathers it."""
+    try:
+        yield
     except BaseExceptionGroup as group:
-        # The group only gathers the keepers of children: what one of them says is what happened.
         failures = group.subgroup(KanmonError)
         if failures is None:
             raise
@@ -85,26 +91,27 @@ class Demo:
         self._layout = options.layout
         self._children = children
         self._narrator = narrator
-        self._subjects = Subjects()
+        self.subjects = Subjects()
 
     async def run(self, ending: asyncio.Event) -> Outcome:
         """From the first child to the balance."""
         base_url = f"http://{HOST}:{self._options.ports.http}"
         async with asyncio.TaskGroup() as keepers, hub_api(base_url) as hub:
-            await self._start(hub, keepers)
+            await self.start(hub, keepers)
             self._narrator.ready(base_url, self._layout, self._options.for_s)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._options.for_s):
                     await self._tell_until(ending, hub)
             self._narrator.step("settling")
-            await self._hear_all()
-            await self._hush()
-            result = await self._balance(hub)
+            await self.hear_all()
+            await self.hush()
+            result = await self.balance(hub)
             self._narrator.step("stopping")
             await self._children.stop("agent", "town", "hub")
         return Outcome(result, self._children.restarts)
 
-    async def _start(self, hub: HubApi, keepers: asyncio.TaskGroup) -> None:
+    async def start(self, hub: HubApi, keepers: asyncio.TaskGroup) -> None:
+        """Start all children, which `keepers` watches, and set the consents; returns once all answer."""
         self._narrator.step("credential")
         if not self._layout.password.exists():
             await _run_short("kanmon-hub", "gateway", "add", GATEWAY, "--state", str(self._layout.hub))
@@ -152,7 +159,7 @@ class Demo:
     async def _tell_until(self, ending: asyncio.Event, hub: HubApi) -> None:
         """Keep the live line up to date until somebody ends the run."""
         while not ending.is_set():
-            status = await self._status()
+            status = await self.status()
             alerts: int | None = None
             with suppress(Unreachable, ProtocolError):
                 alerts = len(await hub.alert_ids())
@@ -160,13 +167,13 @@ class Demo:
             with suppress(TimeoutError):
                 await asyncio.wait_for(ending.wait(), TELL_EVERY_S)
 
-    async def _hear_all(self) -> None:
+    async def hear_all(self) -> None:
         """Give devices whose link was just lost the time to be heard again: that is what ends their gaps."""
         with suppress(TimeoutError):
             async with asyncio.timeout(HEARD_LIMIT_S):
                 await _until(self._has_heard_all)
 
-    async def _hush(self) -> None:
+    async def hush(self) -> None:
         """The town emits no more, and keeps its links open. It is not started again from here on."""
         town = self._children["town"]
         town.let_end()
@@ -177,7 +184,7 @@ class Demo:
             async with asyncio.timeout(QUIET_LIMIT_S):
                 await _until(self._is_quiet)
 
-    async def _balance(self, hub: HubApi) -> Balance:
+    async def balance(self, hub: HubApi) -> Balance:
         """The balance as soon as it holds and nothing waits any more, or as it stands when the time is over."""
         loop = asyncio.get_running_loop()
         agent, began = self._children["agent"], loop.time()
@@ -185,10 +192,10 @@ class Demo:
         result: Balance | None = None
         while True:
             limit_s = DRAIN_LIMIT_S if agent.restarts == lives and agent.pid else DRAIN_LIMIT_S + SILENT_GAP_S
-            status = await self._status()
+            status = await self.status()
             if status is not None:
                 with suppress(Unreachable, ProtocolError):
-                    result = balance(await gather(self._layout.town, hub, status, self._subjects))
+                    result = balance(await gather(self._layout.town, hub, status, self.subjects))
                     if result.holds and not status.is_waiting:
                         return result
             if loop.time() - began > limit_s:
@@ -198,19 +205,19 @@ class Demo:
             raise DemoFailed("The balance cannot be made: the hub or the agent has not answered since the town's end")
         return result
 
-    async def _status(self) -> AgentStatus | None:
+    async def status(self) -> AgentStatus | None:
         """The agent's status, and what it tells of pseudonyms; None while it does not answer."""
         with suppress(Unreachable, ProtocolError):
             status = await agent_status(self._layout.control_socket)
-            self._subjects.learn(status)
+            self.subjects.learn(status)
             return status
         return None
 
     async def _has_agent(self) -> bool:
-        return await self._status() is not None
+        return await self.status() is not None
 
     async def _has_heard_all(self) -> bool:
-        status = await self._status()
+        status = await self.status()
         return status is not None and all(device.is_heard for device in status.devices)
 
     async def _is_quiet(self) -> bool:
@@ -281,18 +288,12 @@ def _first(group: BaseExceptionGroup[KanmonError]) -> KanmonError:
 
 def as_json(outcome: Outcome) -> str:
     """The one JSON object a run ends with."""
-    result = outcome.balance
-    totals = {
-        "emitted": result.emitted,
-        "stored": result.stored,
-        "aggregated": result.aggregated,
-        "withheld": result.withheld,
-        "in_gaps": result.in_gaps,
-        "missing": result.missing,
-        "duplicated": result.duplicated,
-        "alerts": result.alerts,
-        "restarts": outcome.restarts,
-    }
+    told = facts(outcome.balance)
+    return json.dumps({**told, "restarts": outcome.restarts})
+
+
+def facts(result: Balance) -> dict[str, object]:
+    """A balance as a JSON object."""
     columns = ("emitted", "stored", "aggregated", "withheld", "in_gaps", "missing", "duplicated")
     devices = {device: {column: getattr(row, column) for column in columns} for device, row in result.devices.items()}
-    return json.dumps({**totals, "devices": devices})
+    return {**{column: getattr(result, column) for column in columns}, "alerts": result.alerts, "devices": devices}
