@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup demo test test-long check format bench lock chromium clean
+.PHONY: help setup demo test test-long chaos check format bench lock chromium clean
 
 help:
 	@echo "make demo       a hub, a gateway and a simulated town; open http://127.0.0.1:8080, stop with Ctrl-C"
 	@echo "make test       every test            make check   format, lint, types, imports, lock"
 	@echo "make bench      the measurements      make format  put the format right"
 	@echo "make test-long  fuzzing and faults at full length, by hand before a release"
+	@echo "make chaos      kills and cuts by a seed, then the ledger: make chaos SEED=7 ROUNDS=20"
 	@echo "make setup      .venv/ only           make lock    resolve the dependencies anew (needs uv)"
 
 setup:
@@ -23,6 +24,9 @@ test: setup chromium
 
 test-long: setup chromium
 	@KANMON_TEST_LONG=1 $(BIN)/python -m pytest -m "" $(ARGS)
+
+chaos: setup
+	@$(BIN)/kanmon-sim chaos $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(ARGS)
 
 check: setup
 	@$(BIN)/ruff format --check --quiet . || { echo "the format differs: run 'make format'"; exit 1; }

@@ -4,13 +4,14 @@ import asyncio
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from contract.errors import KanmonError, Misconfigured, Refused, Unreachable
+from firmware_sim.chaos_plan import Scenario
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
@@ -46,6 +47,39 @@ def demo(
         else:
             people.balanced(outcome.balance)
     raise typer.Exit(0 if outcome.balance.holds else EXIT_FAILED)
+
+
+@app.command()
+def chaos(
+    rounds: Annotated[int, typer.Option(min=1, help="How many rounds, of at most 15 s each.")] = 10,
+    seed: Annotated[int | None, typer.Option(help="What the faults are drawn from; without it a fresh one.")] = None,
+    scenario: Annotated[Scenario | None, typer.Option(help="A named schedule in place of drawn rounds.")] = None,
+    state: Annotated[Path | None, typer.Option(help="State folder; without it a temporary one.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Kill and cut hub, gateway and town, round after round; exit 1 when anything is lost, double or out of order."""
+    from random import randrange
+
+    from firmware_sim import chaos as whole
+    from firmware_sim import chaos_plan, chaos_told, ports
+    from firmware_sim import scenario as town_day
+    from firmware_sim.demo import Options
+    from firmware_sim.plan import Layout
+    from firmware_sim.state_folder import state_folder
+
+    seed = randrange(10**6) if seed is None else seed  # noqa: S311  a schedule, not a secret
+    schedule = chaos_plan.SCENARIOS[scenario] if scenario else chaos_plan.drawn(seed, rounds)
+    typer.echo(f"kanmon-sim: seed {seed}", err=True)
+    with told_errors(as_json), state_folder(state, keep=False) as root:
+        options = Options(Layout(root), ports.choose(0), seed, town_day.STAGES_M)
+        people = chaos_told.ForPeople(len(schedule))
+        with nullcontext() if as_json else people:
+            report = asyncio.run(whole.run(options, schedule, chaos_told.ForMachines() if as_json else people))
+        if as_json:
+            typer.echo(chaos_told.as_json(report, seed, state))
+        else:
+            people.ended(report, seed)
+    raise typer.Exit(0 if report.holds else EXIT_FAILED)
 
 
 @app.command()

@@ -113,16 +113,16 @@ class ForMachines:
 
     def step(self, name: str) -> None:
         """One line a step."""
-        _say(name)
+        say(name)
 
     def restarted(self, child: str) -> None:
         """One line."""
-        _say(f"{child} died and was started again")
+        say(f"{child} died and was started again")
 
     def ready(self, address: str, layout: Layout, for_s: float | None) -> None:
         """Address and state folder."""
         end = "until a signal" if for_s is None else f"for {for_s:g} s"
-        _say(f"ready: {address} {end}, state in {layout.root}")
+        say(f"ready: {address} {end}, state in {layout.root}")
 
     def live(self, town: TownLayout, status: AgentStatus | None, alerts: int | None) -> None:
         """Nothing: a machine waits for the end."""
@@ -146,5 +146,6 @@ class LineCount:
         return self._count
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """One line of the command's own, on stderr."""
     print(f"kanmon-sim: {text}", file=sys.stderr, flush=True)  # noqa: T201  the command's own words
