@@ -54,7 +54,11 @@ class Continuity:
         """The device gave a sample at `at`; the gap that ends with it, if there is one."""
         silence = self._silent.pop(device, None)
         self._last[device] = at
-        if silence is None or at <= silence.declared_until:
+        if silence is None:
+            return None
+        if at < silence.since:  # the clock was set back meanwhile: that something is missing is all that is known
+            return Interruption(device, at, at, silence.reason)
+        if at <= silence.declared_until:
             return None
         return Interruption(device, silence.declared_until, at, silence.reason)
 

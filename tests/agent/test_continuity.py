@@ -34,6 +34,13 @@ def test_a_loss_is_a_gap_from_the_last_sample_to_the_first():
     assert continuity.heard(RIVER, after(10)) is None
 
 
+def test_a_loss_during_which_the_clock_was_set_back_is_declared_all_the_same():
+    """A gateway without a clock battery starts before the last sample it knows of."""
+    continuity = Continuity({RIVER: after(300)}, AT)
+    assert continuity.heard(RIVER, after(4)) == Interruption(RIVER, after(4), after(4), GapReason.RESTART)
+    assert continuity.heard(RIVER, after(5)) is None
+
+
 def test_a_restart_is_a_gap_from_the_last_durable_sample():
     continuity = Continuity({RIVER: AT}, after(3))
     assert continuity.heard(RIVER, after(4)) == Interruption(RIVER, AT, after(4), GapReason.RESTART)
