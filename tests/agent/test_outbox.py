@@ -180,3 +180,10 @@ async def test_a_file_that_is_no_database_is_told_as_tampered(tmp_path):
     with pytest.raises(Tampered):
         async with outbox_in(tmp_path):
             pass
+
+
+def test_a_key_whose_destruction_was_cut_off_seals_nothing_more(tmp_path):
+    """Promise 2: a power cut between overwriting a key and removing it leaves zeros, which everybody knows."""
+    KeyFolder(tmp_path).key("channel-1")
+    (tmp_path / "channel-1.key").write_bytes(bytes(32))
+    assert any(KeyFolder(tmp_path).key("channel-1"))
