@@ -86,7 +86,11 @@ async def run(settings: Settings, state: Path) -> None:
 
         committer = Committer(outbox, settings.outbox.linger_s, clock.now)
         personal = PersonalRelease(consents, pseudonyms, committer)
-        kept = {channel: s for channel, s in resumed.states.items() if channel[1] in consents.on(channel[0])}
+        kept = {
+            (person, purpose): state
+            for (person, purpose), state in resumed.states.items()
+            if person in settings.persons and purpose in consents.on(person)
+        }
         alarms = Alarms(_rules(settings))
         alarms.resume(resumed.alarms)
         last = {**resumed.things, **personal.resume(kept)}
