@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,12 +41,15 @@ class Actuators:
 
     async def run(self) -> None:
         """Drive the actuators whenever something changed, and once at the start."""
-        while True:
-            ringing = frozenset(self._active.values())
-            for led in self._leds:
-                await asyncio.to_thread(self._set, led, not ringing.isdisjoint(led.rules))
-            await self._changed.wait()
-            self._changed.clear()
+        loop = asyncio.get_running_loop()
+        # The loop's own threads look names up as well: with the network down all of them may wait for a name server.
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="actuators") as thread:
+            while True:
+                ringing = frozenset(self._active.values())
+                for led in self._leds:
+                    await loop.run_in_executor(thread, self._set, led, not ringing.isdisjoint(led.rules))
+                await self._changed.wait()
+                self._changed.clear()
 
     def _set(self, led: Led, is_on: bool) -> None:
         try:
