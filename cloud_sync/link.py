@@ -12,7 +12,7 @@ from cloud_sync.backoff import Backoff
 from cloud_sync.envelope import Hello, decode_receipt, encode_hello
 from cloud_sync.session import Broker, Session, connect
 from cloud_sync.uplink import RESEND_LIMIT_S, Uplink, Waiting
-from contract.errors import ProtocolError, StoreFull, Unreachable
+from contract.errors import KanmonError, ProtocolError, StoreFull, Tampered, Unreachable
 from contract.ids import GatewayId
 from contract.record import Range
 
@@ -71,7 +71,7 @@ class HubLink:
                     uplink = Uplink(broker.gateway, self._outbox, session, self._batch_records)
                     connection = _Connection(broker.gateway, self._outbox, session, uplink, self._told)
                     await connection.serve(self._hello)
-            except* Unreachable as group:
+            except* (Unreachable, StoreFull, Tampered) as group:  # an outbox that cannot be read is waited for, too
                 if connection is not None and connection.is_answered:
                     # Only then: a broker that takes every connection and hangs up is no cause for haste.
                     attempt, is_told = 0, False
@@ -151,6 +151,6 @@ class _Connection:
                 await asyncio.sleep(REMOVE_RETRY_S)
 
 
-def _first_cause(group: BaseExceptionGroup[Unreachable]) -> str:
+def _first_cause(group: BaseExceptionGroup[KanmonError]) -> str:
     first = group.exceptions[0]
     return _first_cause(first) if isinstance(first, BaseExceptionGroup) else str(first)

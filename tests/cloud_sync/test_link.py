@@ -8,6 +8,7 @@ from cloud_sync.backoff import Backoff
 from cloud_sync.envelope import Hello, Receipt, encode_receipt
 from cloud_sync.link import HubLink
 from cloud_sync.session import Broker
+from contract.errors import StoreFull
 from contract.ids import Epoch, GatewayId
 from contract.record import Stream
 from support.broker_door import publish
@@ -21,6 +22,8 @@ GREETING = publish(b"kanmon/gw-1/down/hello", encode_receipt(Receipt((), datetim
 
 class Empty:
     """An outbox with nothing in it."""
+
+    withdrawals = 0
 
     async def added(self, stream: Stream) -> None:
         await asyncio.Event().wait()
@@ -85,3 +88,38 @@ async def test_it_connects_again_after_every_loss_and_stops_when_told_to():
     await asyncio.wait([task], timeout=5)
     assert task.cancelled()
     assert heard.events[:4] == ["up", "lost", "up", "lost"]
+
+
+class Unreadable(Empty):
+    """An outbox on a card with a bad sector."""
+
+    def __init__(self) -> None:
+        self.reads = 0
+
+    async def peek(self, stream: Stream, after: int, limit: int) -> tuple:
+        self.reads += 1
+        raise StoreFull("outbox.db: disk I/O error")
+
+
+async def test_an_outbox_that_cannot_be_read_costs_the_connection_and_no_more():
+    """Promise 3: the process that sounds the alarms goes on."""
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for answer in (CONNACK, SUBACK):
+            await reader.read(4096)
+            writer.write(answer)
+        await reader.read()
+        writer.close()
+
+    heard, outbox = Heard(), Unreadable()
+    server = await asyncio.start_server(take, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    broker = Broker(f"mqtt://127.0.0.1:{port}", GatewayId("gw-1"), "x")
+    link = HubLink([broker], outbox, Hello("0.1.0", EPOCH), 100, Backoff(0.001, 0.002, 0.001), heard)
+    task = asyncio.ensure_future(link.run(Random(1)))
+    async with server:
+        await until(lambda: outbox.reads >= 6 or task.done())
+        assert not task.done()
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+    assert heard.events == ["lost"]
