@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from agent.outbox import Channel, Group, Outbox
-from contract.errors import StoreFull, Unreachable
+from contract.errors import StoreFull, Tampered, Unreachable
 from contract.record import Record, Stream, records_in
 
 RETRY_S = 1.0
@@ -94,9 +94,10 @@ class Committer:
         for group in (self._group, *(closed[0] for closed in [self._closed] if closed)):
             for stream in Stream:
                 records = group.records.pop((stream, channel), [])
-                self._group.withheld += group.samples.pop((stream, channel), 0)
                 if group is self._group:
                     self._pending -= sum(map(records_in, records))
+            if not group.is_on_its_way:  # what is, the outbox counts when it forgets it
+                self._group.withheld += group.samples.pop((Stream.DATA, channel), 0)
             group.states.pop(channel, None)
         self._changed.set()
 
@@ -159,7 +160,7 @@ class Committer:
     async def _try(self, group: Group) -> bool:
         try:
             await self._outbox.commit(group)
-        except (StoreFull, Unreachable) as error:  # full, failing, or locked by another program
+        except (StoreFull, Unreachable, Tampered) as error:  # full, failing, locked by another program, or damaged
             if not self._is_failing:
                 log.error("outbox: the disk takes nothing (%s); readings wait in memory, free some space", error)
             self._is_failing = True

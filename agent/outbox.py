@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from agent import outbox_sql
@@ -46,7 +46,13 @@ class Group:
     alarms: dict[str, Mapping[str, object]] = field(default_factory=dict)
     things: dict[DeviceId, datetime] = field(default_factory=dict)
     withheld: int = 0
+    is_on_its_way: bool = False
     is_written: bool = False
+
+    def count_withdrawn(self) -> None:
+        """Count as withheld the samples whose records were taken back."""
+        for key in self.samples.keys() - self.records.keys():
+            self.withheld += self.samples.pop(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +100,16 @@ class Outbox:
 
     async def commit(self, group: Group) -> None:
         """Write the group in one transaction; when this returns it survives a power cut. StoreFull: none of it did."""
-        blobs = [blob async for blob in self._encoded(group)]
-        before = dict(self._next)
+        group.count_withdrawn()
+        # From here to the end of the write a withdrawal's own write, which comes after it, counts what it forgets.
+        blobs = [self._as_agreed(blob) for blob in [blob async for blob in self._encoded(group)]]
+        group.is_on_its_way, before = True, dict(self._next)
         self._next.update({blob.stream: blob.last + 1 for blob in blobs})
         try:
             states = dict(group.states)  # what is withdrawn from here on is forgotten after this write
             await self._database.write(lambda connection: self._write(connection, group, blobs, states))
         except KanmonError:
-            self._next = before
+            group.is_on_its_way, self._next = False, before
             raise
         except asyncio.CancelledError:
             self._account(group, blobs)
@@ -114,6 +122,11 @@ class Outbox:
         for blob in blobs:
             self.waiting[blob.stream] += blob.last - blob.first + 1
             self._added[blob.stream].set()
+
+    @property
+    def withdrawals(self) -> int:
+        """How often something that waits was withdrawn."""
+        return self._forgotten.total()
 
     async def added(self, stream: Stream) -> None:
         """Return once something was committed to the stream since the last call."""
@@ -226,6 +239,11 @@ class Outbox:
                     turn = 0
                     await asyncio.sleep(0)
 
+    def _as_agreed(self, blob: _Blob) -> _Blob:
+        """A tombstone in its place when it was withdrawn while others were encoded; its samples are counted then."""
+        is_agreed = blob.channel is None or blob.forgotten == self._forgotten[blob.channel]
+        return blob if is_agreed else replace(blob, samples=0, plain=b"")
+
     def _write(
         self,
         connection: Connection,
@@ -254,8 +272,8 @@ class Outbox:
         if blob.channel is None:
             return id_, blob.last, blob.samples, None, blob.plain
         channel_id = self._channel_id(connection, blob.channel)
-        if blob.forgotten != self._forgotten[blob.channel]:
-            return id_, blob.last, blob.samples, channel_id, b""  # withdrawn while it was on its way here
+        if not blob.plain:
+            return id_, blob.last, blob.samples, channel_id, b""
         sealed = seal(self._keys.key(_key_name(channel_id)), blob.plain, f"entry/{id_}")
         return id_, blob.last, blob.samples, channel_id, sealed
 

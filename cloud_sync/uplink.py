@@ -35,6 +35,11 @@ class Entry:
 class Waiting(Protocol):
     """The outbox as the uplink sees it."""
 
+    @property
+    def withdrawals(self) -> int:
+        """How often something that waits was withdrawn: entries read before are not to be sent as they were."""
+        ...
+
     async def added(self, stream: Stream) -> None:
         """Return once something was added to the stream since the last call."""
         ...
@@ -103,20 +108,26 @@ class Uplink:
         window = asyncio.Semaphore(WINDOW)
         after = 0
         while True:
+            withdrawals = self._outbox.withdrawals
             entries = await self._outbox.peek(stream, after, PAGE)
             if not entries:
                 await self._outbox.added(stream)
                 continue
             for batch in _batches(entries, self._batch_records):
                 await window.acquire()
-                tasks.create_task(self._deliver(stream, batch, window), name=f"deliver-{stream}")
+                tasks.create_task(self._deliver(stream, batch, withdrawals, window), name=f"deliver-{stream}")
             after = entries[-1].id
 
-    async def _deliver(self, stream: Stream, entries: Sequence[Entry], window: asyncio.Semaphore) -> None:
+    async def _deliver(
+        self, stream: Stream, entries: Sequence[Entry], withdrawals: int, window: asyncio.Semaphore
+    ) -> None:
         message = _Message([entry.id for entry in entries], {entry.part.range for entry in entries})
         self._sent.add(message)
         wait_s = self._resend_first_s
         while entries:
+            if withdrawals != self._outbox.withdrawals:  # since these were read: a full window may wait for hours
+                withdrawals, entries = self._outbox.withdrawals, await self._outbox.again(message.ids)
+                continue
             payload = encode_envelope([entry.part for entry in entries])
             await self._session.publish(topics.up(self._gateway, stream), payload)
             try:
@@ -125,7 +136,7 @@ class Uplink:
                 break
             except TimeoutError:
                 wait_s = min(wait_s * 2, RESEND_LIMIT_S)
-                entries = await self._outbox.again(message.ids)
+                withdrawals, entries = self._outbox.withdrawals, await self._outbox.again(message.ids)
         self._sent.discard(message)
         window.release()
 

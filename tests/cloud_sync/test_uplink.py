@@ -25,6 +25,7 @@ class MemoryOutbox:
         self.entries: dict[Stream, dict[int, Entry]] = {stream: {} for stream in Stream}
         self._events = {stream: asyncio.Event() for stream in Stream}
         self._next = dict.fromkeys(Stream, 1)
+        self.withdrawals = 0
 
     def put(self, stream: Stream, records: int, blob: bytes = b"x") -> None:
         first = self._next[stream]
@@ -170,3 +171,26 @@ async def test_one_receipt_may_cover_several_messages():
             outbox.put(Stream.DATA, 10)
         await until(lambda: len(hub.topics) == 6)
         task.cancel()
+
+
+async def test_what_is_withdrawn_while_the_window_is_full_is_not_sent():
+    """Promise 2: a hub may be away for hours with whole messages read and ready behind a full window."""
+    outbox, sent = MemoryOutbox(), []
+
+    class Silent:
+        async def publish(self, topic: str, payload: bytes) -> None:
+            sent.extend(decode_envelope(payload))
+
+    for _ in range(WINDOW + 5):
+        outbox.put(Stream.DATA, 1)
+    uplink = Uplink(GATEWAY, outbox, Silent(), 1)
+    task = asyncio.ensure_future(uplink.forward())
+    await until(lambda: len(sent) == WINDOW)
+    entries = outbox.entries[Stream.DATA]
+    entries.update({i: Entry(i, Part(e.part.range, None, b"")) for i, e in entries.items()})
+    outbox.withdrawals += 1
+    uplink.receipted([part.range for part in sent])
+    await until(lambda: len(sent) == WINDOW + 5)
+    task.cancel()
+    await asyncio.wait([task])
+    assert [part.blob for part in sent[WINDOW:]] == [b""] * 5
