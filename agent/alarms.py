@@ -1,7 +1,8 @@
 """The rules of this gateway, which of their alerts are active, and what of both survives a restart."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from agent.outbox import Group
 from agent.rules.base import Rule
@@ -46,6 +47,16 @@ class Alarms:
                     self._active[name] = AlertRecord(sample.device, alert)
                 events.append(alert)
         return events
+
+    def forget(self, devices: Iterable[DeviceId]) -> list[Alert]:
+        """End what is active on `devices`, whose values may no longer be judged; the events that say so."""
+        ended = []
+        for name, rule in [pair for device in devices for pair in self._rules.get(device, {}).items()]:
+            rule.restore({})
+            self._changed.add(name)
+            if record := self._active.pop(name, None):
+                ended.append(replace(record.alert, transition=Transition.CLEARED, level=0))
+        return ended
 
     def active(self) -> Sequence[AlertRecord]:
         """The latest event of every alert that has not cleared, under the device it is about."""

@@ -69,6 +69,7 @@ class ConsentBook:
         """
         if change.person not in self._persons:
             raise Refused("no such person at this gateway; see [[person]] in gateway.toml")
+        decide(self._latest.get((change.person, change.purpose)), change)  # what is refused does not act either
         if not change.on:
             self._on[change.person] = self.on(change.person) - {change.purpose}
         consent = await self._database.write(lambda connection: _append(connection, change))

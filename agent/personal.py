@@ -70,7 +70,10 @@ class PersonalRelease:
     def interrupted(self, person: PersonId, gap: Interruption) -> None:
         """Declare a gap of a worn device under every purpose that is on."""
         for purpose in self._consents.may_leave(person):
-            record = Gap(self.subject(person, purpose), None, gap.start, gap.end, gap.reason)
+            # When the device last spoke before the person agreed is nobody's to know.
+            agreed_at = self._consents.latest()[person, purpose].at
+            start = min(max(gap.start, agreed_at), gap.end)
+            record = Gap(self.subject(person, purpose), None, start, gap.end, gap.reason)
             self._committer.add(Stream.DATA, (person, purpose), record)
 
     def alert(self, person: PersonId, alert: Alert) -> None:

@@ -106,6 +106,7 @@ class Pipeline:
             if change.purpose not in self._consents.on(change.person):
                 self._personal.withdraw(change.person, change.purpose)
                 self._committer.drop((change.person, change.purpose))
+                self._end_alarms(change.person)
                 await outbox.forget(change.person, change.purpose)
         return consent
 
@@ -115,6 +116,13 @@ class Pipeline:
         self._alarms.snapshot(group)
         last = self._continuity.last()
         group.things = {d: at for d, at in last.items() if d in self._sources and self._sources[d].person is None}
+
+    def _end_alarms(self, person: PersonId) -> None:
+        """Silence what rings for a person whose pulse nobody is to judge any more; what it was leaves for nobody."""
+        if not self._consents.runs_health_rules(person):
+            for alert in self._alarms.forget([d for d, source in self._sources.items() if source.person == person]):
+                self._actuators.act(alert)
+            self._committer.touch()
 
     def _tell(self, source: Source, alert: Alert) -> None:
         self._actuators.act(alert)

@@ -26,6 +26,7 @@ from cloud_sync.blob import decode
 from contract.alert import Transition
 from contract.consent import Purpose
 from contract.device import LinkState
+from contract.errors import Refused
 from contract.ids import AlertId, DeviceId, Epoch, PersonId
 from contract.record import Aggregate, AlertRecord, Gap, GapReason, Measured, Stream
 from contract.sample import ClockQuality, Flag, Member, Position, Reading, Sample, Series, Stamp
@@ -348,4 +349,67 @@ async def test_a_withdrawal_in_the_middle_of_a_commit_leaves_nothing_readable(tm
         await gateway.agree(Purpose.RESEARCH, False)
         await asyncio.wait([task])
         assert await gateway.records() == []
+        assert gateway.outbox.withheld == 2000
         assert [path.name for path in (tmp_path / "keys").glob("channel-*")] == []
+
+
+async def test_a_withdrawal_that_is_refused_changes_nothing(tmp_path):
+    async with gateway_in(tmp_path) as gateway:
+        await gateway.agree(Purpose.RESEARCH)
+        gateway.pipeline.accept(pulse(0, 71))
+        await gateway.committer.flush()
+        with pytest.raises(Refused):
+            await gateway.pipeline.change_consent(
+                Change(PERSON, Purpose.RESEARCH, False, 99, NOON, "resident"), gateway.outbox
+            )
+        gateway.pipeline.accept(pulse(1, 72))
+        assert len(await gateway.records()) == 2
+
+
+async def test_a_gap_does_not_tell_of_the_time_before_the_consent(tmp_path):
+    """Promise 2: when a strap last spoke before its wearer agreed is nobody's to know."""
+    async with gateway_in(tmp_path) as gateway:
+        gateway.pipeline.accept(pulse(-600, 71))
+        gateway.pipeline.link(STRAP, LinkState.LOST, after(-500))
+        await gateway.agree(Purpose.RESEARCH)
+        gateway.pipeline.accept(pulse(10, 71))
+        ((start, end),) = [(gap.start, gap.end) for _, gap in await gateway.records() if isinstance(gap, Gap)]
+        assert (start, end) == (NOON, after(10))
+
+
+async def test_an_alarm_about_a_pulse_ends_with_the_last_consent_to_judge_it(tmp_path):
+    """Otherwise the lamp would be on for ever: nothing is evaluated that could clear it."""
+    leds = [Led("lamp-1", tmp_path, frozenset({"pulse_high_at_rest"}))]
+    async with gateway_in(tmp_path, leds) as gateway:
+        lamps = asyncio.ensure_future(gateway.actuators.run())
+        await gateway.agree(Purpose.ALERT_SELF)
+        await gateway.agree(Purpose.HEALTH_CENTRE)
+        for second in range(40):
+            gateway.pipeline.accept(pulse(second, 140))
+        await gateway.agree(Purpose.HEALTH_CENTRE, False)
+        await until(lambda: (tmp_path / "brightness").read_text() == "1")
+        await gateway.agree(Purpose.ALERT_SELF, False)
+        await until(lambda: (tmp_path / "brightness").read_text() == "0")
+        assert await gateway.records(Stream.ALERT) == []
+        lamps.cancel()
+        await asyncio.wait([lamps])
+    async with gateway_in(tmp_path, leds, "2" * 16) as gateway:
+        assert gateway.alarms.active() == ()
+
+
+async def test_a_damaged_outbox_stops_neither_the_committer_nor_what_is_judged(tmp_path):
+    """Promise 3: the records wait in memory, as for a full disk."""
+    async with gateway_in(tmp_path) as gateway:
+        gateway.pipeline.accept(level(0, 0.5))
+        await gateway.committer.flush()
+        damage = "INSERT INTO sqlite_schema VALUES ('table', 'entry', 'entry', 2, 'damage')"
+        await gateway.outbox._database.write(lambda connection: connection.execute("PRAGMA writable_schema = ON"))
+        await gateway.outbox._database.write(lambda connection: connection.execute(damage))
+        await gateway.outbox._database.write(lambda connection: connection.execute("PRAGMA writable_schema = RESET"))
+        task = asyncio.ensure_future(gateway.committer.run())
+        gateway.pipeline.accept(level(1, 1.2))
+        await until(lambda: gateway.committer._is_failing or task.done())
+        assert not task.done()
+        assert len(gateway.alarms.active()) == 1
+        task.cancel()
+        await asyncio.wait([task])
