@@ -81,6 +81,7 @@ async def connect(broker: Broker) -> AsyncIterator[Session]:
         logger=_quiet,
     )
     _end_at_what_is_no_mqtt(client)
+    _end_at_a_close_before_the_answer(client)
     before = _cancellations()
     try:
         async with client:
@@ -108,6 +109,28 @@ def _end_at_what_is_no_mqtt(client: aiomqtt.Client) -> None:
         return code
 
     paho._packet_read = packet_read
+
+
+def _end_at_a_close_before_the_answer(client: aiomqtt.Client) -> None:
+    """Let a connection that is closed before its CONNACK or SUBACK fail at once.
+
+    The library would wait its whole time-out for an answer that cannot come, while a forwarder or load balancer, which
+    takes connections and closes them until the broker behind it is back, has long been ready.
+    """
+    told = client._client.on_disconnect
+
+    def on_disconnect(*arguments: Any) -> None:
+        answers: list[asyncio.Future[Any]] = [client._connected, *client._pending_subscribes.values()]
+        for answer in answers:
+            if not answer.done():
+                answer.set_exception(aiomqtt.MqttError("closed before the answer"))
+        if told is not None:
+            told(*arguments)
+        for answer in (*answers, client._disconnected):
+            if answer.done() and not answer.cancelled():
+                answer.exception()  # asked for here, since asyncio logs what nobody came to ask for
+
+    client._client.on_disconnect = on_disconnect
 
 
 def _cancellations() -> int:

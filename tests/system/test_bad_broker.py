@@ -127,7 +127,7 @@ async def test_a_broker_that_does_not_serve_is_said_once_and_tried_with_patience
     ids=lambda play: play.__name__,
 )
 async def test_whatever_answers_instead_of_a_broker_is_said_once(line: Line, play: Play) -> None:
-    """Each attempt without CONNACK or SUBACK takes its ten seconds."""
+    """It closes before CONNACK or SUBACK, or says what is neither."""
     await not_served(line, play, 2)
 
 
