@@ -226,13 +226,14 @@ class Outbox:
         In the store's thread it took thirty times as long beside a busy loop: zlib gives the interpreter lock away.
         """
         numbers, turn = dict(self._next), 0
+        forgotten = Counter(self._forgotten)  # as it was before the first turn in which something may be withdrawn
         for stream, channel in list(group.records):
             records = group.records.get((stream, channel), [])  # none when it was withdrawn in another's turn
             samples = group.samples.get((stream, channel), 0)
             for chunk in _chunks(in_blob_order(records), self._batch_records):
                 first, numbers[stream] = numbers[stream], numbers[stream] + sum(map(records_in, chunk))
-                last, forgotten = numbers[stream] - 1, self._forgotten[channel]
-                yield _Blob(stream, channel, first, last, samples, encode(chunk), forgotten)
+                last = numbers[stream] - 1
+                yield _Blob(stream, channel, first, last, samples, encode(chunk), forgotten[channel])
                 samples = 0  # told once, with the group's first blob
                 turn += len(chunk)
                 if turn >= TURN_SAMPLES:
