@@ -81,6 +81,14 @@ class Database:
     def _open(self) -> Connection:
         self._path.touch(mode=0o600, exist_ok=True)
         connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _prepare(self, connection: Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA temp_store = MEMORY")
@@ -89,7 +97,6 @@ class Database:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         for number, script in enumerate(self._migrations[version:], start=version + 1):
             connection.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
-        return connection
 
     def _translated(self, work: Callable[[], Result]) -> Result:
         """SQLite's errors as our families: a full or failing disk, a damaged file, anything else."""
