@@ -62,16 +62,20 @@ class ConsentBook:
         for consent in await self._database.read(_select_latest):
             self._remember(consent)
 
-    async def change(self, change: Change) -> Consent:
-        """Make the next version durable, then let it act; a withdrawal acts before, whether it can be written or not.
+    def close(self, change: Change) -> None:
+        """Let a withdrawal act, whether it can be written or not; anything else acts once it is durable.
 
-        Refused for a person this gateway does not have.
+        Refused for a person this gateway does not have, and for a version that does not exist.
         """
         if change.person not in self._persons:
             raise Refused("no such person at this gateway; see [[person]] in gateway.toml")
-        decide(self._latest.get((change.person, change.purpose)), change)  # what is refused does not act either
+        decide(self._latest.get((change.person, change.purpose)), change)
         if not change.on:
             self._on[change.person] = self.on(change.person) - {change.purpose}
+
+    async def change(self, change: Change) -> Consent:
+        """Make the next version durable, then let it act; a withdrawal acts before. Refused as by `close`."""
+        self.close(change)
         consent = await self._database.write(lambda connection: _append(connection, change))
         self._remember(consent)
         return consent

@@ -1,6 +1,7 @@
 """One sample from wire to outbox: quality, rules, actuators, consent, release, group commit. It never waits."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,7 +17,7 @@ from agent.quality import judge
 from contract.alert import Alert
 from contract.consent import Consent
 from contract.device import LinkState
-from contract.errors import StoreFull
+from contract.errors import StoreFull, Unreachable
 from contract.ids import DeviceId, PersonId
 from contract.quantity import QUANTITIES, PersonalClass
 from contract.record import AlertRecord, Gap, GapReason, Measured, Stream
@@ -100,14 +101,15 @@ class Pipeline:
 
         StoreFull when the disk takes nothing: a withdrawal acts all the same, until the agent is started again.
         """
+        self._consents.close(change)
         try:
+            if not change.on:
+                with suppress(StoreFull, Unreachable):  # tried again below
+                    await self._withdraw(change, outbox)  # before the consent's file, which may be slow
             consent = await self._consents.change(change)
         finally:
             if change.purpose not in self._consents.on(change.person):
-                self._personal.withdraw(change.person, change.purpose)
-                self._committer.drop((change.person, change.purpose))
-                self._end_alarms(change.person)
-                await outbox.forget(change.person, change.purpose)
+                await self._withdraw(change, outbox)
         return consent
 
     def snapshot(self, group: Group) -> None:
@@ -116,6 +118,12 @@ class Pipeline:
         self._alarms.snapshot(group)
         last = self._continuity.last()
         group.things = {d: at for d, at in last.items() if d in self._sources and self._sources[d].person is None}
+
+    async def _withdraw(self, change: Change, outbox: Outbox) -> None:
+        self._personal.withdraw(change.person, change.purpose)
+        self._committer.drop((change.person, change.purpose))
+        self._end_alarms(change.person)
+        await outbox.forget(change.person, change.purpose)
 
     def _end_alarms(self, person: PersonId) -> None:
         """Silence what rings for a person whose pulse nobody is to judge any more; what it was leaves for nobody."""
