@@ -48,9 +48,13 @@ class Window:
     sums: dict[str, _Sums] = field(default_factory=dict)
 
     def add(self, sample: Sample, subject: str) -> Closed | None:
-        """Take a sample; what it ended comes back. A sample older than the window counts into it."""
+        """Take a sample; what it ended comes back. A sample of the window before counts into this one.
+
+        One that is older still means that the clock was set back: the window ends, or it would last until then.
+        """
         start_ms = to_ms(sample.stamp.at) // (WINDOW_S * 1000) * WINDOW_S * 1000
-        closed = self.close(subject) if self.samples and start_ms > self.start_ms else None
+        is_late = self.start_ms - WINDOW_S * 1000 <= start_ms < self.start_ms
+        closed = self.close(subject) if self.samples and start_ms != self.start_ms and not is_late else None
         if not self.samples:
             self.start_ms = start_ms
         self.samples += 1

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from agent.continuity import Continuity, Interruption
 from agent.windows import MIN_VALUES, WINDOW_S, Window
+from cloud_sync.blob import to_ms
 from contract.ids import DeviceId
 from contract.record import GapReason
 from contract.sample import ClockQuality, Flag, Reading, Sample, Stamp
@@ -109,6 +110,15 @@ def test_no_sample_is_counted_twice_or_forgotten_by_windows_in_any_order(seconds
             told += closed.withheld + sum(aggregate.samples for aggregate in closed.aggregates)
         window = Window.from_json(**window.to_json())
     assert told + window.samples == len(seconds)
+
+
+def test_a_window_does_not_last_until_a_clock_that_was_set_back_has_caught_up():
+    window = Window()
+    for second in range(10):
+        window.add(sample(second, 70), "p")
+    (aggregate,) = window.add(sample(-600, 80), "p").aggregates
+    assert (aggregate.start, aggregate.samples) == (AT, 10)
+    assert (window.start_ms, window.samples) == (to_ms(after(-600)), 1)
 
 
 def test_a_window_is_over_only_after_its_grace():
