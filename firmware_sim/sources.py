@@ -251,10 +251,11 @@ def _samples(device: str, quantities: tuple[str, ...], rows: Mapping[str, list[_
     beside = {name: {row.at: row for row in rows[name]} for name in others}
     samples = []
     for row in rows[first]:
+        if not all(row.at in beside[name] for name in others):
+            continue  # a sample that lost a record is not stored
         values = _values(row)
         for name in others:
-            if row.at in beside[name]:
-                values |= _values(beside[name][row.at])
+            values |= _values(beside[name][row.at])
         identity = "" if row.sequence is None else f"{row.epoch}:{row.stream}:{row.sequence}"
         samples.append(StoredSample(device, row.at, values, identity))
     return samples

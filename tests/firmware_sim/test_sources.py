@@ -53,7 +53,9 @@ async def agent(path: Path, answer: bytes) -> AsyncIterator[list[bytes]]:
         yield asked
 
 
-async def test_pages_are_followed_and_quantities_of_one_stamp_are_one_sample() -> None:
+async def test_pages_are_followed_and_a_sample_is_what_lost_no_quantity_of_its_stamp() -> None:
+    """A lost record is a lost sample: otherwise the ledger would balance without it."""
+
     def row(number: int, quantity: str, value: float) -> dict[str, object]:
         at = f"2026-11-22T03:00:0{number}.000Z"
         return {"at": at, "quantity": quantity, "value": value, "epoch": "e", "stream": "data", "sequence": number}
@@ -62,9 +64,9 @@ async def test_pages_are_followed_and_quantities_of_one_stamp_are_one_sample() -
         query = request.url.params
         assert (request.url.path, query["device"]) == ("/api/v1/readings", "river-1")
         if query["quantity"] == "water_level":
-            return listing(row(1, "water_level", 1.25))
+            return listing(row(1, "water_level", 1.25), row(2, "water_level", 1.5))
         if "cursor" in query:
-            return listing(row(2, "device_counter", 2))
+            return listing(row(2, "device_counter", 2), row(3, "device_counter", 3))
         return listing(row(1, "device_counter", 1), following="more")
 
     async with hub(answer) as api:
@@ -72,7 +74,7 @@ async def test_pages_are_followed_and_quantities_of_one_stamp_are_one_sample() -
     first, second = (datetime(2026, 11, 22, 3, 0, n, tzinfo=UTC) for n in (1, 2))
     assert samples == [
         StoredSample("river-1", first, {"device_counter": 1.0, "water_level": 1.25}, "e:data:1"),
-        StoredSample("river-1", second, {"device_counter": 2.0}, "e:data:2"),
+        StoredSample("river-1", second, {"device_counter": 2.0, "water_level": 1.5}, "e:data:2"),
     ]
 
 
