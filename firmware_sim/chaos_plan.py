@@ -11,7 +11,8 @@ from firmware_sim.fault_proxy import BOTH, Way
 FIRST_AFTER_S, LAST_AFTER_S = 1.5, 3.0
 """When a fault begins in its round: after each device has spoken in it, which tells its gaps from earlier ones."""
 SHORTEST_S, LONGEST_S = 1.0, 4.0
-"""How long the link stays bad. With the recovery after it a round ends within 15 s."""
+"""How long the link stays bad. A round's faults are over after 7 s; the rest of its 15 s is for the recovery, of which
+the gateway's back-off may take more now and then."""
 TWO_FAULTS_SHARE = 0.5
 CUT_SHARE = 0.3
 """How many black holes end in a reset, as when a router on the way has forgotten the connection."""

@@ -51,7 +51,7 @@ def demo(
 
 @app.command()
 def chaos(
-    rounds: Annotated[int, typer.Option(min=1, help="How many rounds, of at most 15 s each.")] = 10,
+    rounds: Annotated[int, typer.Option(min=1, help="How many rounds, of about 8 s each.")] = 10,
     seed: Annotated[int | None, typer.Option(help="What the faults are drawn from; without it a fresh one.")] = None,
     scenario: Annotated[Scenario | None, typer.Option(help="A named schedule in place of drawn rounds.")] = None,
     state: Annotated[Path | None, typer.Option(help="State folder; without it a temporary one.")] = None,
