@@ -7,21 +7,7 @@ import pytest
 from cloud_sync.session import PUBLISH_TIMEOUT_S, Broker, connect
 from contract.errors import Unreachable
 from contract.ids import GatewayId
-from support.broker_door import CONNACK, Play, next_packet
-
-
-async def closes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """As a forwarder whose target refuses."""
-
-
-async def closes_after_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await next_packet(reader)
-
-
-async def closes_after_connack(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await next_packet(reader)
-    writer.write(CONNACK)
-    await next_packet(reader)
+from support.broker_door import Play, closes, closes_after_connack, closes_after_connect
 
 
 @pytest.mark.parametrize("play", [closes, closes_after_connect, closes_after_connack], ids=lambda play: play.__name__)

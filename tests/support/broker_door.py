@@ -56,6 +56,22 @@ async def polite(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sub
         await writer.drain()
 
 
+async def closes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Closes at once, as a forwarder whose target refuses."""
+
+
+async def closes_after_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Closes instead of a CONNACK."""
+    await next_packet(reader)
+
+
+async def closes_after_connack(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Closes instead of a SUBACK."""
+    await next_packet(reader)
+    writer.write(CONNACK)
+    await next_packet(reader)
+
+
 @dataclass
 class Door:
     """`play` serves new connections; None relays them to the broker. `is_dead`: relays are open and pass nothing."""

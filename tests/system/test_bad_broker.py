@@ -9,7 +9,19 @@ from random import Random
 
 import pytest
 
-from support.broker_door import CONNACK, CONNACK_REFUSED, Door, Play, broker_door, next_packet, polite, publish
+from support.broker_door import (
+    CONNACK,
+    CONNACK_REFUSED,
+    Door,
+    Play,
+    broker_door,
+    closes,
+    closes_after_connack,
+    closes_after_connect,
+    next_packet,
+    polite,
+    publish,
+)
 from support.counting_station import Counting, counting_station
 from support.processes import Gateway, Hub, running
 from support.waiting import until
@@ -76,24 +88,10 @@ async def line(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Line]:
         yield Line(hub, gateway, door, counting)
 
 
-async def closes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Closes at once."""
-
-
-async def closes_after_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await next_packet(reader)
-
-
 async def refuses(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     await next_packet(reader)
     writer.write(CONNACK_REFUSED)
     await reader.read()
-
-
-async def closes_after_connack(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await next_packet(reader)
-    writer.write(CONNACK)
-    await next_packet(reader)
 
 
 async def closes_when_served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
