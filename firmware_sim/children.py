@@ -66,6 +66,8 @@ class Child:
         while not self._stopping.is_set():
             started = loop.time()
             self._process = await self._spawn()
+            if self._stopping.is_set():
+                self.send(signal.SIGKILL)  # stopped while it was being started: it has done nothing yet
             code = await self._process.wait()
             # SIGKILL comes from outside (a test, the kernel short of memory): it says nothing about the child.
             if code != -signal.SIGKILL:
