@@ -11,7 +11,7 @@ from agent.mesh import mesh_code
 from contract.consent import PURPOSES, Form, Purpose
 from contract.ids import PersonId
 from contract.record import Measured
-from contract.sample import Flag, Member, Position, Reading, Sample
+from contract.sample import ClockQuality, Flag, Member, Position, Reading, Sample
 
 JAPAN = timezone(timedelta(hours=9), "JST")
 """Japan has had no summer time since 1951, so no table of zones is needed on a gateway."""
@@ -21,13 +21,17 @@ MESH_LEVEL = 4
 
 @dataclass(frozen=True, slots=True)
 class ServiceHours:
-    """Hours (Asia/Tokyo) in which a vehicle is in public service; `end` at or before `start` runs past midnight."""
+    """Hours (Asia/Tokyo) of a vehicle in public service; `end` before `start` runs past midnight, equal: all day."""
 
     start: time
     end: time
 
-    def covers(self, at: datetime) -> bool:
-        """True when `at` lies in [start, end)."""
+    def covers(self, at: datetime, clock: ClockQuality) -> bool:
+        """True when `at` lies in [start, end). A clock that may be wrong covers nothing but the whole day."""
+        if self.start == self.end:
+            return True
+        if clock is not ClockQuality.SYNCHRONISED:
+            return False
         local = at.astimezone(JAPAN).time()
         if self.start < self.end:
             return self.start <= local < self.end
@@ -37,7 +41,7 @@ class ServiceHours:
 def release_thing(sample: Sample, hours: ServiceHours | None) -> Measured:
     """A thing's sample as it leaves; outside `hours` only the mesh cell of its positions does."""
     members = sample.members
-    if hours is not None and not hours.covers(sample.stamp.at):
+    if hours is not None and not hours.covers(sample.stamp.at, sample.stamp.clock):
         members = tuple(_coarse(member) for member in members if isinstance(member, Position))
     return Measured(sample.device, sample.stamp.at, sample.stamp.clock, members)
 

@@ -81,10 +81,11 @@ async def run(settings: Settings, state: Path) -> None:
         outbox = Outbox(outbox_file, keys, epoch, settings.outbox.batch_records)
         resumed = await outbox.open(clock.now())
         await _finish_withdrawals(consents, outbox)
-        pseudonyms = PseudonymBook(keys, settings.persons)
-        await pseudonyms.prepare(clock.now())
-
-        committer = Committer(outbox, settings.outbox.linger_s, clock.now)
+        pseudonyms, committer = (
+            PseudonymBook(keys, settings.persons),
+            Committer(outbox, settings.outbox.linger_s, clock.now),
+        )
+        await pseudonyms.prepare(clock.stamp())
         personal = PersonalRelease(consents, pseudonyms, committer)
         kept = {
             (person, purpose): state
@@ -93,6 +94,7 @@ async def run(settings: Settings, state: Path) -> None:
         }
         alarms = Alarms(_rules(settings))
         alarms.resume(resumed.alarms)
+        alarms.forget(d.id for d in settings.devices if d.person and not consents.runs_health_rules(d.person))
         last = {**resumed.things, **personal.resume(kept)}
         known = {device.id for device in settings.devices}
         continuity = Continuity({d: at for d, at in last.items() if d in known}, clock.now())
@@ -157,18 +159,20 @@ async def _tick(pseudonyms: PseudonymBook, pipeline: Pipeline, clock: Clock) -> 
     while True:
         await asyncio.sleep(TICK_S)
         with suppress(StoreFull):  # the outbox's writer tells of it; the pseudonyms change once there is room
-            await pseudonyms.prepare(clock.now())
+            await pseudonyms.prepare(clock.stamp())
         pipeline.tick(clock.now())
 
 
 def _rules(settings: Settings) -> Mapping[DeviceId, Mapping[str, Rule]]:
-    """Each configured rule over each device it is about, named "<kind>:<device>:<number>"."""
+    """Each configured rule over each device it is about, named "<kind>:<device>:<n-th of them>"."""
     rules: dict[DeviceId, dict[str, Rule]] = {}
-    for number, rule in enumerate(settings.rules):
+    for rule in settings.rules:
         for device in settings.devices:
             if _is_about(rule.config, device):
                 built = RULES[rule.kind].build(rule.config, lambda: AlertId(secrets.token_hex(16)))
-                rules.setdefault(device.id, {})[f"{rule.kind}:{device.id}:{number}"] = built
+                named = rules.setdefault(device.id, {})
+                number = sum(name.startswith(f"{rule.kind}:") for name in named)
+                named[f"{rule.kind}:{device.id}:{number}"] = built
     return rules
 
 

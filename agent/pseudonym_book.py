@@ -8,6 +8,7 @@ from agent.pseudonym import EPOCH_LENGTHS, epoch_of, pseudonym
 from agent.seal import KeyFolder
 from contract.consent import Purpose
 from contract.ids import PersonId
+from contract.sample import ClockQuality, Stamp
 
 SCOPE = "person"
 _PREFIX = "pseudonym-"
@@ -24,27 +25,35 @@ class PseudonymBook:
         self._keys = keys
         self._persons = tuple(persons)
         self._names: dict[tuple[PersonId, Purpose], str] = {}
-        self._prepared: frozenset[str] = frozenset()
+        self._prepared: tuple[bool, frozenset[str]] | None = None
 
-    async def prepare(self, at: datetime) -> None:
-        """Go over to the epochs of `at`, off the event loop; the keys of other epochs are destroyed."""
-        wanted = frozenset(_key_name(purpose, at) for purpose in EPOCH_LENGTHS)
+    async def prepare(self, stamp: Stamp) -> None:
+        """Go over to the epochs of `stamp`, off the event loop; the keys of other epochs are destroyed.
+
+        A clock that may be wrong begins and ends no epoch: the keys that are there go on serving.
+        """
+        is_certain = stamp.clock is ClockQuality.SYNCHRONISED
+        wanted = is_certain, frozenset(_key_name(purpose, stamp.at) for purpose in EPOCH_LENGTHS)
         if wanted != self._prepared:
-            self._names = await asyncio.to_thread(self._make, at)
+            self._names = await asyncio.to_thread(self._make, stamp.at, is_certain)
             self._prepared = wanted
 
     def name(self, person: PersonId, purpose: Purpose) -> str:
         """The pseudonym of `person` under `purpose` in the present epoch."""
         return self._names[person, purpose]
 
-    def _make(self, at: datetime) -> dict[tuple[PersonId, Purpose], str]:
+    def _make(self, at: datetime, is_certain: bool) -> dict[tuple[PersonId, Purpose], str]:
         names = {}
         for purpose in EPOCH_LENGTHS:
-            key = self._keys.key(_key_name(purpose, at))
+            wanted = _key_name(purpose, at)
+            others = sorted(n for n in self._keys.names() if n.startswith(f"{_PREFIX}{purpose}-") and n != wanted)
+            if is_certain:
+                for name in others:
+                    self._keys.destroy(name)
+            elif others and not self._keys.has(wanted):
+                wanted = others[-1]
+            key = self._keys.key(wanted)
             names.update({(person, purpose): pseudonym(key, SCOPE, person) for person in self._persons})
-        for name in self._keys.names():
-            if name.startswith(_PREFIX) and name not in {_key_name(purpose, at) for purpose in EPOCH_LENGTHS}:
-                self._keys.destroy(name)
         return names
 
 

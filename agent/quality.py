@@ -1,6 +1,7 @@
-"""The quality step: a value outside what its quantity can be is kept and flagged FAIL; no value is MISSING. Pure."""
+"""The quality step: a value outside what its quantity can be is kept and flagged FAIL; what is no number is MISSING."""
 
 from collections.abc import Iterable
+from math import isfinite
 
 from contract.quantity import QUANTITIES
 from contract.sample import Flag, Member, Position, Reading, Sample, Series
@@ -15,25 +16,29 @@ def judge(sample: Sample) -> Sample:
 
 
 def _judge(member: Member) -> Member:
-    if type(member) is Reading:
+    if isinstance(member, Reading):
         quantity, value, flag = member
-        if value is None:
-            return Reading(quantity, None, Flag.MISSING)
         low, high = _LIMITS.get(quantity, _NO_LIMIT)
-        if not low <= value <= high:
-            return Reading(quantity, value, Flag.FAIL)
-        return Reading(quantity, value, Flag.GOOD) if flag is Flag.UNKNOWN else member
+        if value is not None and low <= value <= high:
+            return Reading(quantity, value, Flag.GOOD) if flag is Flag.UNKNOWN else member
+        return _no_value(member) if value is None or not isfinite(value) else member._replace(flag=Flag.FAIL)
     if isinstance(member, Position):
         in_range = -90 <= member.lat_deg <= 90 and -180 <= member.lon_deg <= 180
-        return member._replace(flag=_worse(member.flag, in_range))
-    if isinstance(member, Series):
-        return member._replace(flag=_worse(member.flag, _all_within(member.quantity, member.values)))
-    return member
+        numbers: Iterable[float | None] = member[:4]
+    else:
+        in_range, numbers = _all_within(member), (*member.values, *member.offsets_s)
+    if not all(isfinite(number) for number in numbers if number is not None):
+        return _no_value(member)
+    return member._replace(flag=_worse(member.flag, in_range))
 
 
-def _all_within(quantity: str, values: Iterable[float]) -> bool:
-    low, high = _LIMITS.get(quantity, _NO_LIMIT)
-    return all(low <= value <= high for value in values)
+def _no_value(member: Member) -> Reading:
+    return Reading(member.quantity, None, Flag.MISSING)
+
+
+def _all_within(member: Series) -> bool:
+    low, high = _LIMITS.get(member.quantity, _NO_LIMIT)
+    return all(low <= value <= high for value in member.values)
 
 
 def _worse(flag: Flag, in_range: bool) -> Flag:

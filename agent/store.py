@@ -1,6 +1,8 @@
 """SQLite files of a gateway: the one module of the agent that imports sqlite3. One thread a file, own errors."""
 
 import asyncio
+import itertools
+import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ Connection = sqlite3.Connection
 Result = TypeVar("Result")
 
 BUSY_TIMEOUT_S = 5.0
+log = logging.getLogger(__name__)
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -79,6 +82,28 @@ class Database:
         return self._connection
 
     def _open(self) -> Connection:
+        try:
+            return self._connect()
+        except sqlite3.DatabaseError as error:
+            if _code(error) not in _DAMAGED:
+                raise
+        # A gateway that does not start rings no alarm: it goes on without what the damaged file held.
+        aside = self._set_aside()
+        log.error("%s is damaged and was set aside as %s; what it held is not sent", self._path.name, aside)
+        return self._connect()
+
+    def _set_aside(self) -> str:
+        number = next(n for n in itertools.count(1) if not self._aside(n).exists())
+        for suffix in ("", "-wal", "-shm"):
+            part = self._path.with_name(self._path.name + suffix)
+            if part.exists():
+                part.rename(self._aside(number).with_name(self._aside(number).name + suffix))
+        return self._aside(number).name
+
+    def _aside(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.damaged-{number}")
+
+    def _connect(self) -> Connection:
         self._path.touch(mode=0o600, exist_ok=True)
         connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
@@ -103,10 +128,14 @@ class Database:
         try:
             return work()
         except sqlite3.Error as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            raise _family(code)(f"{self._path.name}: {error}") from error
+            raise _family(_code(error))(f"{self._path.name}: {error}") from error
         except OSError as error:
             raise StoreFull(f"{self._path.name}: {error.strerror}") from error
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary result code."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def _family(code: int) -> type[KanmonError]:

@@ -14,7 +14,7 @@ from agent.seal import KeyFolder
 from agent.store import Database
 from cloud_sync.blob import decode
 from contract.consent import Purpose
-from contract.errors import StoreFull, Tampered
+from contract.errors import StoreFull
 from contract.ids import DeviceId, Epoch, PersonId
 from contract.record import Gap, GapReason, Measured, Range, Stream, records_in
 from contract.sample import ClockQuality, Flag, Reading
@@ -175,11 +175,15 @@ async def test_a_full_disk_takes_nothing_and_skips_no_number(tmp_path):
         assert [entry.part.range.first for entry in await everything(outbox)] == [1, 2]
 
 
-async def test_a_file_that_is_no_database_is_told_as_tampered(tmp_path):
-    (tmp_path / "outbox.db").write_bytes(b"not a database at all, " * 100)
-    with pytest.raises(Tampered):
-        async with outbox_in(tmp_path):
-            pass
+async def test_a_damaged_file_is_set_aside_and_the_gateway_goes_on(tmp_path, caplog):
+    """Promise 3: a gateway that does not start rings no alarm; the file is kept for whoever can read it."""
+    for number in (1, 2):
+        (tmp_path / "outbox.db").write_bytes(b"not a database at all, " * 100)
+        async with outbox_in(tmp_path) as outbox:
+            await outbox.commit(group(Stream.DATA, None, measured(1)))
+            assert len(await everything(outbox)) == 1
+        assert (tmp_path / f"outbox.db.damaged-{number}").read_bytes().startswith(b"not a database")
+    assert caplog.text.count("was set aside") == 2
 
 
 def test_a_key_whose_destruction_was_cut_off_seals_nothing_more(tmp_path):

@@ -115,7 +115,7 @@ async def gateway_in(folder: Path, leds=(), epoch: str = "1" * 16):
         await consents.load()
         outbox = Outbox(outbox_file, KeyFolder(folder / "keys"), Epoch(epoch), 1000)
         gateway = Gateway(folder, consents, outbox, await outbox.open(NOON), leds)
-        await gateway.pseudonyms.prepare(NOON)
+        await gateway.pseudonyms.prepare(Stamp(NOON, 1.0, ClockQuality.SYNCHRONISED))
         yield gateway
 
 
@@ -432,3 +432,32 @@ async def test_a_damaged_outbox_stops_neither_the_committer_nor_what_is_judged(t
         assert len(gateway.alarms.active()) == 1
         task.cancel()
         await asyncio.wait([task])
+
+
+async def test_what_is_no_number_is_no_value(tmp_path):
+    async with gateway_in(tmp_path) as gateway:
+        wrong = [
+            Reading("water_level", float("nan")),
+            Position(float("inf"), 1.0),
+            Series("rr_interval", (1.0,), (float("nan"),)),
+        ]
+        for member in wrong:
+            gateway.pipeline.accept(
+                sample(RIVER, NOON, member._replace(quantity="raw_value") if isinstance(member, Series) else member)
+            )
+        records = [record for _, record in await gateway.records()]
+        assert [member.value for record in records for member in record.members] == [None] * 3
+
+
+async def test_a_clock_that_may_be_wrong_opens_no_service_hours_and_ends_no_pseudonym(tmp_path):
+    """Promise 2 on a gateway that has just been switched on."""
+    async with gateway_in(tmp_path) as gateway:
+        unsure = Stamp(NOON, 1.0, ClockQuality.UNSYNCHRONISED)
+        gateway.pipeline.accept(Sample(BUS, unsure, (Position(33.957831, 130.941459),)))
+        ((_, record),) = await gateway.records()
+        assert record.members == (Reading("mesh_cell", 503077453.0, Flag.GOOD),)
+        name = gateway.pseudonyms.name(PERSON, Purpose.RESEARCH)
+        await gateway.pseudonyms.prepare(Stamp(datetime(1970, 1, 1, tzinfo=UTC), 1.0, ClockQuality.UNSYNCHRONISED))
+        assert gateway.pseudonyms.name(PERSON, Purpose.RESEARCH) == name
+        await gateway.pseudonyms.prepare(Stamp(NOON + timedelta(days=40), 1.0, ClockQuality.SYNCHRONISED))
+        assert gateway.pseudonyms.name(PERSON, Purpose.RESEARCH) != name
