@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
@@ -81,11 +82,10 @@ async def run(settings: Settings, state: Path) -> None:
         outbox = Outbox(outbox_file, keys, epoch, settings.outbox.batch_records)
         resumed = await outbox.open(clock.now())
         await _finish_withdrawals(consents, outbox)
-        pseudonyms, committer = (
-            PseudonymBook(keys, settings.persons),
-            Committer(outbox, settings.outbox.linger_s, clock.now),
-        )
+        pseudonyms = PseudonymBook(keys, settings.persons)
         await pseudonyms.prepare(clock.stamp())
+
+        committer = Committer(outbox, settings.outbox.linger_s, clock.now)
         personal = PersonalRelease(consents, pseudonyms, committer)
         kept = {
             (person, purpose): state
@@ -95,9 +95,7 @@ async def run(settings: Settings, state: Path) -> None:
         alarms = Alarms(_rules(settings))
         alarms.resume(resumed.alarms)
         alarms.forget(d.id for d in settings.devices if d.person and not consents.runs_health_rules(d.person))
-        last = {**resumed.things, **personal.resume(kept)}
-        known = {device.id for device in settings.devices}
-        continuity = Continuity({d: at for d, at in last.items() if d in known}, clock.now())
+        continuity = _continuity(settings, {**resumed.things, **personal.resume(kept)}, clock)
         actuators = Actuators(Led(a.id, a.path, frozenset(a.rules)) for a in settings.actuators)
         watchers = Watchers()
         sources = [Source(device.id, device.person, device.service_hours) for device in settings.devices]
@@ -124,6 +122,11 @@ async def run(settings: Settings, state: Path) -> None:
                     group.create_task(task.run(_random()), name=f"device-{task.health.device}")
         finally:
             await _flush(committer)
+
+
+def _continuity(settings: Settings, last: Mapping[DeviceId, datetime], clock: Clock) -> Continuity:
+    known = {device.id for device in settings.devices}
+    return Continuity({device: at for device, at in last.items() if device in known}, clock.now())
 
 
 def _begin(settings: Settings, pipeline: Pipeline, alarms: Alarms, actuators: Actuators, clock: Clock) -> None:
