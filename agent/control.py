@@ -55,8 +55,10 @@ class Control:
         finally:
             os.umask(before)
         try:
-            await server.serve_forever()
+            await asyncio.Event().wait()
         finally:
+            # Not serve_forever: from Python 3.12 on its end waits until the last client has gone.
+            server.close()
             path.unlink(missing_ok=True)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -44,8 +44,9 @@ from drivers import registry
 
 TICK_S = 1.0
 STOP_LIMIT_S = 5.0
-DEVICE_BACKOFF = Backoff(first_s=0.5, limit_s=60.0)
-HUB_BACKOFF = Backoff(first_s=0.5, limit_s=30.0)
+DEVICE_BACKOFF = Backoff(first_s=0.5, limit_s=10.0)
+"""A device that is back is heard again within seconds; asking one that is away costs little."""
+HUB_BACKOFF = Backoff(first_s=0.5, limit_s=15.0)
 
 log = logging.getLogger(__name__)
 
