@@ -18,7 +18,9 @@ from contract.errors import KanmonError, Misconfigured, Refused, Unreachable
 
 EXIT_CODES: tuple[tuple[type[KanmonError], int], ...] = ((Misconfigured, 2), (Unreachable, 4), (Refused, 5))
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="The gateway process of Kanmon.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The gateway process of Kanmon."
+)
 consent_app = typer.Typer(no_args_is_help=True, help="What residents agreed to at this gateway.")
 app.add_typer(consent_app, name="consent")
 
