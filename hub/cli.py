@@ -17,7 +17,12 @@ from contract.errors import KanmonError, Misconfigured, Unreachable
 if TYPE_CHECKING:
     from hub.settings import Settings
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="The hub: broker, store, API and pages of a city.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="The hub: broker, store, API and pages of a city.",
+)
 gateway = typer.Typer(no_args_is_help=True, help="Gateways that may connect.")
 app.add_typer(gateway, name="gateway")
 
