@@ -192,16 +192,19 @@ async def test_two_hundred_drops_leave_the_number_of_open_files_flat(
 ) -> None:
     monkeypatch.setattr(adapter, "ADVERTISING_S", 0.005)
     gateway = Gateway()
-    counts = []
-    for _ in range(200):
+    flat: int | None = None
+    for drop in range(200):
         async with gateway.driver() as driver:
             assert strap.notify(70)
             await take(driver)
             town.radio.drop(strap)
             with pytest.raises(Unreachable):
                 await take(driver)
-        counts.append(open_descriptors())
-    assert max(counts[5:]) <= counts[4]
+        if drop == 4:
+            flat = open_descriptors()
+        elif flat is not None:
+            # The other end in this process may close its side a turn later; a leak never comes down again.
+            await until(lambda: open_descriptors() <= flat)
 
 
 async def test_a_silent_strap_is_lost_by_the_watchdog(town: SimulatedBlueZ, strap: Strap) -> None:
