@@ -204,7 +204,7 @@ async def test_two_hundred_drops_leave_the_number_of_open_files_flat(
             flat = open_descriptors()
         elif flat is not None:
             # The other end in this process may close its side a turn later; a leak never comes down again.
-            await until(lambda: open_descriptors() <= flat)
+            await until(lambda most=flat: open_descriptors() <= most)
 
 
 async def test_a_silent_strap_is_lost_by_the_watchdog(town: SimulatedBlueZ, strap: Strap) -> None:
