@@ -6,6 +6,7 @@ states. Personal records lie in blobs of one person and one purpose, sealed with
 
 import asyncio
 import json
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,8 @@ DOWNTIME_MARGIN_MS = 1000
 
 TURN_SAMPLES = 50
 """Samples encoded between two turns of the event loop: about a millisecond for samples of 100 readings."""
+
+log = logging.getLogger(__name__)
 
 Channel = tuple[PersonId, Purpose]
 
@@ -92,6 +95,7 @@ class Outbox:
         self.withheld = 0
         self.downtime: list[tuple[datetime, datetime]] = []
         self._forgotten: Counter[Channel | None] = Counter()
+        self._has_said_lost = False
         self._added = {stream: asyncio.Event() for stream in Stream}
 
     async def open(self, at: datetime) -> Resumed:
@@ -295,6 +299,9 @@ class Outbox:
                 entries.append(Entry(id_, Part(range_, None, blob)))
                 continue
             plain = self._open(channel_id, blob, f"entry/{id_}") if blob else b""
+            if blob and not plain and not self._has_said_lost:
+                self._has_said_lost = True
+                log.error("outbox: sealed records do not open, their key is lost or they are damaged; they go unsent")
             entries.append(Entry(id_, Part(range_, self._channels[channel_id][1], plain)))
         return tuple(entries)
 

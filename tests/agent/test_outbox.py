@@ -191,3 +191,16 @@ def test_a_key_whose_destruction_was_cut_off_seals_nothing_more(tmp_path):
     KeyFolder(tmp_path).key("channel-1")
     (tmp_path / "channel-1.key").write_bytes(bytes(32))
     assert any(KeyFolder(tmp_path).key("channel-1"))
+
+
+async def test_a_sealed_record_that_does_not_open_is_not_passed_over_in_silence(tmp_path, caplog):
+    """Promise 1: its numbers go out as a tombstone, and the log says that something is lost, once."""
+    async with outbox_in(tmp_path) as outbox:
+        await outbox.commit(group(Stream.DATA, RESEARCH, measured(71)))
+        await everything(outbox)
+        assert "do not open" not in caplog.text
+    (tmp_path / "keys" / "channel-1.key").write_bytes(bytes(range(32)))
+    async with outbox_in(tmp_path, EPOCHS[1]) as outbox:
+        for _ in range(2):
+            assert [entry.part.blob for entry in await everything(outbox)] == [b""]
+    assert caplog.text.count("do not open") == 1
