@@ -1,8 +1,11 @@
 """A Modbus station whose one value counts its answers: what is lost or doubled on the way shows in the numbers."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from support.modbus_server import Server
+from support.processes import Gateway, Hub
+from support.waiting import until
 
 MAP = """period_s = {period_s}
 [[register]]
@@ -11,6 +14,23 @@ table = "input"
 address = 0
 type = "uint32"
 """
+
+
+SETTINGS = """
+[gateway]
+id = "gw-1"
+[hub]
+urls = ["mqtt://127.0.0.1:{port}"]
+password_file = "{password}"
+[[device]]
+id = "river-1"
+kind = "modbus"
+host = "127.0.0.1"
+port = {modbus}
+timeout_s = 20
+map = "station.toml"
+"""
+"""gateway.toml of a gateway that reads the station."""
 
 
 class Counting(dict[int, int]):
@@ -31,3 +51,27 @@ def counting_station(folder: Path, period_s: float) -> tuple[Server, Counting]:
     (folder / "station.toml").write_text(MAP.format(period_s=period_s))
     counting = Counting()
     return Server({4: counting}), counting
+
+
+@dataclass
+class CountingLine:
+    """The station, the gateway that reads it, and the hub behind."""
+
+    hub: Hub
+    gateway: Gateway
+    counting: Counting
+
+    async def stored(self) -> list[int]:
+        rows = await self.hub.items("/api/v1/readings", device="river-1", limit=10000)
+        return [int(row["value"]) for row in rows]
+
+    async def all_arrive(self) -> None:
+        """Everything that was answered before now is at the hub, once."""
+        count = self.counting.count
+
+        async def are_there() -> bool:
+            return (await self.stored())[-1:] >= [count]
+
+        await until(are_there, 40)
+        stored = await self.stored()
+        assert stored == list(range(stored[0], stored[-1] + 1))

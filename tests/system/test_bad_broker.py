@@ -22,54 +22,22 @@ from support.broker_door import (
     polite,
     publish,
 )
-from support.counting_station import Counting, counting_station
+from support.counting_station import SETTINGS, CountingLine, counting_station
 from support.processes import Gateway, Hub, running
 from support.waiting import until
 
-SETTINGS = """
-[gateway]
-id = "gw-1"
-[hub]
-urls = ["mqtt://127.0.0.1:{port}"]
-password_file = "{password}"
-[[device]]
-id = "river-1"
-kind = "modbus"
-host = "127.0.0.1"
-port = {modbus}
-timeout_s = 20
-map = "station.toml"
-"""
 RSS_MOST = 90 * 2**20
 TRIES = 4
 
 
 @dataclass
-class Line:
+class Line(CountingLine):
     """A station that counts, a gateway, a door and a hub behind it."""
 
-    hub: Hub
-    gateway: Gateway
     door: Door
-    counting: Counting
 
     def said(self) -> list[str]:
         return [line for line in self.gateway.log.read_text().splitlines() if " hub: " in line]
-
-    async def stored(self) -> list[int]:
-        rows = await self.hub.items("/api/v1/readings", device="river-1", limit=10000)
-        return [int(row["value"]) for row in rows]
-
-    async def all_arrive(self) -> None:
-        """Everything that was answered before now is at the hub, once."""
-        count = self.counting.count
-
-        async def are_there() -> bool:
-            return (await self.stored())[-1:] >= [count]
-
-        await until(are_there, 40)
-        stored = await self.stored()
-        assert stored == list(range(stored[0], stored[-1] + 1))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +53,7 @@ async def line(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Line]:
         password = await hub.add_gateway("gw-1")
         gateway = Gateway(folder, SETTINGS.format(port=door.port, password=password, modbus=station.port))
         await stack.enter_async_context(running(gateway))
-        yield Line(hub, gateway, door, counting)
+        yield Line(hub, gateway, counting, door)
 
 
 async def refuses(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

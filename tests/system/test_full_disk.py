@@ -9,29 +9,14 @@ import json
 import resource
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from support.counting_station import Counting, counting_station
+from support.counting_station import SETTINGS, CountingLine, counting_station
 from support.processes import Gateway, Hub, Process, running
 from support.waiting import until
 
-SETTINGS = """
-[gateway]
-id = "gw-1"
-[hub]
-urls = ["mqtt://127.0.0.1:{port}"]
-password_file = "{password}"
-[[device]]
-id = "river-1"
-kind = "modbus"
-host = "127.0.0.1"
-port = {modbus}
-timeout_s = 20
-map = "station.toml"
-"""
 FULL_BYTES = 3000
 """More than the log of a short run, less than one page of a database in its journal."""
 
@@ -42,30 +27,8 @@ def set_full(process: Process, is_full: bool) -> None:
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (FULL_BYTES if is_full else hard, hard))
 
 
-@dataclass
-class Line:
-    hub: Hub
-    gateway: Gateway
-    counting: Counting
-
-    async def stored(self) -> list[int]:
-        rows = await self.hub.items("/api/v1/readings", device="river-1", limit=10000)
-        return [int(row["value"]) for row in rows]
-
-    async def all_arrive(self) -> None:
-        """Everything that was answered before now is at the hub, once."""
-        count = self.counting.count
-
-        async def are_there() -> bool:
-            return (await self.stored())[-1:] >= [count]
-
-        await until(are_there, 40)
-        stored = await self.stored()
-        assert stored == list(range(stored[0], stored[-1] + 1))
-
-
 @pytest.fixture
-async def line(tmp_path: Path) -> AsyncIterator[Line]:
+async def line(tmp_path: Path) -> AsyncIterator[CountingLine]:
     station, counting = counting_station(tmp_path, 0.02)
     hub = Hub(tmp_path)
     async with AsyncExitStack() as stack:
@@ -75,21 +38,21 @@ async def line(tmp_path: Path) -> AsyncIterator[Line]:
         password = await hub.add_gateway("gw-1")
         gateway = Gateway(tmp_path, SETTINGS.format(port=hub.mqtt_port, password=password, modbus=station.port))
         await stack.enter_async_context(running(gateway))
-        line = Line(hub, gateway, counting)
+        line = CountingLine(hub, gateway, counting)
         await line.all_arrive()
         yield line
 
 
-async def waits_at_most(line: Line, records: int) -> bool:
+async def waits_at_most(line: CountingLine, records: int) -> bool:
     return (await line.gateway.status())["outbox"]["data"] <= records
 
 
-async def polled(line: Line, times: int) -> None:
+async def polled(line: CountingLine, times: int) -> None:
     count = line.counting.count
     await until(lambda: line.counting.count >= count + times, 30)
 
 
-async def test_an_agent_whose_disk_is_full_waits_and_loses_nothing(line: Line) -> None:
+async def test_an_agent_whose_disk_is_full_waits_and_loses_nothing(line: CountingLine) -> None:
     """Receipts that come meanwhile cannot be noted either: what they name is sent again and not stored again."""
     set_full(line.gateway, True)
     await until(lambda: "the disk takes nothing" in line.gateway.log.read_text(), 10)
@@ -104,7 +67,7 @@ async def test_an_agent_whose_disk_is_full_waits_and_loses_nothing(line: Line) -
     assert "Traceback" not in said
 
 
-async def test_an_agent_killed_while_its_disk_is_full_declares_what_it_lost(line: Line) -> None:
+async def test_an_agent_killed_while_its_disk_is_full_declares_what_it_lost(line: CountingLine) -> None:
     set_full(line.gateway, True)
     await until(lambda: "the disk takes nothing" in line.gateway.log.read_text(), 10)
     lost_from = line.counting.count
@@ -127,13 +90,13 @@ async def test_an_agent_killed_while_its_disk_is_full_declares_what_it_lost(line
     assert [gap for gap in gaps if gap["start"] <= before and gap["end"] >= after], gaps
 
 
-async def test_a_full_disk_does_not_hold_up_a_clean_end(line: Line) -> None:
+async def test_a_full_disk_does_not_hold_up_a_clean_end(line: CountingLine) -> None:
     set_full(line.gateway, True)
     await until(lambda: "the disk takes nothing" in line.gateway.log.read_text(), 10)
     assert await line.gateway.stop() == 0
 
 
-async def test_a_hub_whose_disk_is_full_waits_and_loses_nothing(line: Line) -> None:
+async def test_a_hub_whose_disk_is_full_waits_and_loses_nothing(line: CountingLine) -> None:
     set_full(line.hub, True)
     await until(lambda: "wait in the broker" in line.hub.log.read_text(), 10)
     await polled(line, 100)
@@ -147,7 +110,7 @@ async def test_a_hub_whose_disk_is_full_waits_and_loses_nothing(line: Line) -> N
     assert "Traceback" not in said
 
 
-async def test_a_second_agent_on_the_folder_is_one_sentence(line: Line) -> None:
+async def test_a_second_agent_on_the_folder_is_one_sentence(line: CountingLine) -> None:
     code, out, err = await run_agent(line.gateway, line.gateway.state)
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert "another kanmon-agent runs" in err
