@@ -4,6 +4,8 @@ import os
 
 from hypothesis import settings
 
+pytest_plugins = ["support.postgres"]
+
 # Two busy cores make a single example slow now and then, which says nothing about the code: no deadline.
 settings.register_profile("quick", max_examples=100, deadline=None)
 settings.register_profile("long", max_examples=20_000, deadline=None)
