@@ -7,11 +7,14 @@ gateway; columns compress to about half of rows.
 
 import json
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
+from cloud_sync.correction import corrected
 from contract.alert import Alert, Transition
+from contract.boot import BootId, BootTime, TimeBase, is_boot_id
 from contract.errors import ProtocolError
 from contract.ids import AlertId
 from contract.record import Aggregate, AlertRecord, Gap, GapReason, Measured, Record
@@ -47,8 +50,8 @@ def in_blob_order(records: Sequence[Record]) -> list[Record]:
     return [*measured, *(record for record in records if not isinstance(record, Measured))]
 
 
-def encode(records: Sequence[Record]) -> bytes:
-    """One blob of `records`; their numbers follow `in_blob_order`."""
+def encode(records: Sequence[Record], base: TimeBase | None = None) -> bytes:
+    """One blob of `records`; their numbers follow `in_blob_order`. `base`: what their times rest on, if on no clock."""
     samples = [record for record in records if isinstance(record, Measured)]
     others = [_other(record) for record in records if not isinstance(record, Measured)]
     subjects: dict[str, int] = {}
@@ -79,20 +82,36 @@ def encode(records: Sequence[Record]) -> bytes:
         "flags": _squeeze(flags),
         "other": others,
     }
+    if base is not None:
+        document["boot"] = [base.boot, base.zero_ms]
     return zlib.compress(json.dumps(document, separators=(",", ":"), allow_nan=False).encode(), 1)
 
 
-def decode(blob: bytes) -> list[Record]:
-    """The records of a blob in the order of their numbers; ProtocolError for anything else than a blob."""
+def decode(blob: bytes, boots: Mapping[BootId, BootTime] = MappingProxyType({})) -> list[Record]:
+    """The records of a blob in the order of their numbers; ProtocolError for anything else than a blob.
+
+    Times that rest on a boot that `boots` names are put right; without it they stay as they were stamped.
+    """
     document = _inflate(blob)
     try:
         if document["v"] != BLOB_VERSION:
             raise ProtocolError("blob version is not known")
         records: list[Record] = [*_samples(document)]
         records.extend(_read_other(other) for other in document["other"])
+        base = _base(document.get("boot"))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise ProtocolError(f"blob is malformed: {type(error).__name__}") from error
-    return records
+    time = None if base is None else boots.get(base.boot)
+    return records if base is None or time is None else corrected(records, base, time)
+
+
+def _base(said: _Json) -> TimeBase | None:
+    if said is None:
+        return None
+    boot, zero_ms = said
+    if not is_boot_id(_text(boot)):
+        raise ProtocolError("boot is not 32 hex digits")
+    return TimeBase(BootId(boot), _integer(zero_ms))
 
 
 def _squeeze(column: list[int]) -> list[int] | int:

@@ -1,28 +1,33 @@
 """The messages between gateway and hub: envelope (header and stored blobs unchanged), receipt, hello. Pure.
 
 Envelope on the wire: one line of JSON (the header), a line feed, then the blobs one after another. The header names
-for each part its range, its purpose (null for things), its size and its number of samples. A part of size 0 is a
-tombstone: its numbers are used up, its content was withdrawn.
+for each part its range, its purpose (null for things) and its size. A part of size 0 is a tombstone: its numbers are
+used up, its content was withdrawn. `boots` tells what is known of boots whose times some blob rests on.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from contract.boot import BOOT_PATTERN, BootId, BootTime
 from contract.consent import Purpose
 from contract.errors import ProtocolError
 from contract.ids import EPOCH_PATTERN, Epoch
 from contract.record import Range, Stream
 
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 1, 1
 MAX_HEADER_BYTES = 256 * 2**10
 MAX_PARTS = 1024
+MAX_BOOTS = 64
+MAX_RECEIPTED = 64
+"""Ranges a hello states: of the latest epochs."""
 _Sequence = Annotated[int, Field(ge=1, lt=2**63)]
 _EpochText = Annotated[str, Field(pattern=f"^{EPOCH_PATTERN}$")]
+_RangeText = tuple[_EpochText, Stream, _Sequence, _Sequence]
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -35,6 +40,14 @@ class Part:
     blob: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One message: parts, and what is known of the boots that times in them rest on."""
+
+    parts: tuple[Part, ...]
+    boots: Mapping[BootId, BootTime]
+
+
 class _PartHeader(BaseModel):
     model_config = ConfigDict(extra="ignore")
     epoch: _EpochText
@@ -45,17 +58,26 @@ class _PartHeader(BaseModel):
     size: Annotated[int, Field(ge=0)]
 
 
+class _BootHeader(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    boot: Annotated[str, Field(pattern=f"^{BOOT_PATTERN}$")]
+    zero_ms: int | None = None
+    after_ms: int | None = None
+    before_ms: int | None = None
+
+
 class _Header(BaseModel):
     # A newer minor version may add members: they are ignored, so that hub and gateways upgrade in any order.
     model_config = ConfigDict(extra="ignore")
     v: tuple[int, int]
     parts: Annotated[list[_PartHeader], Field(max_length=MAX_PARTS)]
+    boots: Annotated[list[_BootHeader], Field(max_length=MAX_BOOTS)] = []
 
 
 class _Ranges(BaseModel):
     model_config = ConfigDict(extra="ignore")
     v: tuple[int, int]
-    ranges: list[tuple[_EpochText, Stream, _Sequence, _Sequence]] = []
+    ranges: list[_RangeText] = []
     time: datetime
 
 
@@ -64,6 +86,7 @@ class _Hello(BaseModel):
     v: tuple[int, int]
     software: Annotated[str, Field(max_length=64)]
     epoch: _EpochText
+    receipted: Annotated[list[_RangeText], Field(max_length=MAX_RECEIPTED)] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +103,13 @@ class Hello:
 
     software: str
     epoch: Epoch
+    receipted: tuple[Range, ...] = ()
+    """What the gateway holds receipts for, of its latest epochs; a hub that holds less lost it."""
 
 
-def encode_envelope(parts: Sequence[Part]) -> bytes:
-    """The message that carries `parts`, their blobs unchanged."""
-    header = {
+def encode_envelope(parts: Sequence[Part], boots: Sequence[BootTime] = ()) -> bytes:
+    """The message that carries `parts`, their blobs unchanged, and the times of the `boots` they rest on."""
+    header: dict[str, object] = {
         "v": (MAJOR, MINOR),
         "parts": [
             {
@@ -98,11 +123,13 @@ def encode_envelope(parts: Sequence[Part]) -> bytes:
             for part in parts
         ],
     }
+    if boots:
+        header["boots"] = [asdict(boot) for boot in boots]
     return b"".join([json.dumps(header, separators=(",", ":")).encode(), b"\n", *(part.blob for part in parts)])
 
 
-def decode_envelope(message: bytes) -> tuple[Part, ...]:
-    """The parts of a message; ProtocolError unless header, ranges and sizes fit together exactly."""
+def decode_envelope(message: bytes) -> Envelope:
+    """What a message carries; ProtocolError unless header, ranges and sizes fit together exactly."""
     end = message.find(b"\n", 0, MAX_HEADER_BYTES)
     if end < 0:
         raise ProtocolError("envelope has no header line")
@@ -119,7 +146,8 @@ def decode_envelope(message: bytes) -> tuple[Part, ...]:
         offset += part.size
     if offset != len(message):
         raise ProtocolError("envelope is longer than its header says")
-    return tuple(parts)
+    boots = {BootId(b.boot): BootTime(BootId(b.boot), b.zero_ms, b.after_ms, b.before_ms) for b in header.boots}
+    return Envelope(tuple(parts), boots)
 
 
 def encode_receipt(receipt: Receipt) -> bytes:
@@ -133,19 +161,25 @@ def decode_receipt(message: bytes) -> Receipt:
     parsed = _parse(_Ranges, message)
     _check_version(parsed.v)
     _check_aware(parsed.time)
-    return Receipt(tuple(Range(Epoch(e), stream, first, last) for e, stream, first, last in parsed.ranges), parsed.time)
+    return Receipt(_ranges(parsed.ranges), parsed.time)
 
 
 def encode_hello(hello: Hello) -> bytes:
     """The gateway's hello as JSON."""
-    return json.dumps({"v": (MAJOR, MINOR), "software": hello.software, "epoch": hello.epoch}).encode()
+    receipted = [list(range_) for range_ in hello.receipted]
+    said = {"v": (MAJOR, MINOR), "software": hello.software, "epoch": hello.epoch, "receipted": receipted}
+    return json.dumps(said).encode()
 
 
 def decode_hello(message: bytes) -> Hello:
     """The hello in `message`; ProtocolError when it is none."""
     parsed = _parse(_Hello, message)
     _check_version(parsed.v)
-    return Hello(parsed.software, Epoch(parsed.epoch))
+    return Hello(parsed.software, Epoch(parsed.epoch), _ranges(parsed.receipted))
+
+
+def _ranges(said: Sequence[_RangeText]) -> tuple[Range, ...]:
+    return tuple(Range(Epoch(epoch), stream, first, last) for epoch, stream, first, last in said)
 
 
 def _parse(model: type[_Model], data: bytes) -> _Model:

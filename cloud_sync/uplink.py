@@ -11,6 +11,7 @@ from typing import Protocol
 
 from cloud_sync import topics
 from cloud_sync.envelope import MAX_PARTS, Part, encode_envelope
+from contract.boot import BootId
 from contract.ids import GatewayId
 from contract.record import Range, Stream
 
@@ -30,6 +31,8 @@ class Entry:
 
     id: int
     part: Part
+    boot: BootId | None = None
+    """The boot whose time its own times rest on; None when they were stamped by a synchronised clock."""
 
 
 class Waiting(Protocol):

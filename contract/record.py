@@ -53,7 +53,15 @@ class GapReason(StrEnum):
     RESTART = "restart"
     UNREACHABLE = "unreachable"
     STORE_FULL = "store_full"
+    """Dropped from a full store, or never taken into it."""
     OVERLOAD = "overload"
+    """More came than could be taken."""
+    THINNED = "thinned"
+    """Every second one was given up, to make room."""
+    DAMAGED = "damaged"
+    """Lost with a damaged file."""
+    HUB_RESTORED = "hub_restored"
+    """The hub had receipted it and holds it no more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ class ClockQuality(StrEnum):
     UNSYNCHRONISED = "unsynchronised"
     BOUNDED = "bounded"
     """The boot never learnt the time: `at` lies after the last known time and before the next boot."""
+    CORRECTED = "corrected"
+    """Stamped unsynchronised, put right when the boot's time was learnt."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ quarantine instead of blocking what comes after it. Reasons never hold the bytes
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -15,6 +16,7 @@ from cloud_sync import blob
 from cloud_sync.blob import to_ms
 from cloud_sync.envelope import Hello, Part, decode_envelope, decode_hello
 from cloud_sync.topics import HELLO, RESERVED_NAMES, parse_up_subject
+from contract.boot import BootId, BootTime
 from contract.consent import PURPOSES, Form, Purpose, PurposeRule
 from contract.errors import ProtocolError
 from contract.ids import GatewayId, is_id
@@ -76,7 +78,8 @@ def read(subject: str, payload: bytes, at: datetime) -> Arrival:
         _check_address(gateway, leaf)
         if leaf == HELLO:
             return Arrival(gateway, at, hello=decode_hello(payload))
-        return Arrival(gateway, at, tuple(map(_arrived, decode_envelope(payload))))
+        envelope = decode_envelope(payload)
+        return Arrival(gateway, at, tuple(_arrived(part, envelope.boots) for part in envelope.parts))
     except ProtocolError as error:
         return Arrival(gateway, at, fault=_reason(error), payload=payload)
 
@@ -95,9 +98,9 @@ def _check_address(gateway: GatewayId, leaf: str) -> None:
         raise ProtocolError("subject names no stream")
 
 
-def _arrived(part: Part) -> Arrived:
+def _arrived(part: Part, boots: Mapping[BootId, BootTime]) -> Arrived:
     try:
-        return Arrived(part.range, part.purpose, _rows(part), part.blob)
+        return Arrived(part.range, part.purpose, _rows(part, boots), part.blob)
     except ProtocolError as error:
         return Arrived(part.range, part.purpose, Rows(), part.blob, _reason(error))
 
@@ -107,12 +110,12 @@ def _reason(error: ProtocolError) -> str:
     return str(error)[:_MOST_REASON]
 
 
-def _rows(part: Part) -> Rows:
+def _rows(part: Part, boots: Mapping[BootId, BootTime]) -> Rows:
     rows = Rows()
     if not part.blob:
         return rows
     sequence = part.range.first
-    for record in blob.decode(part.blob):
+    for record in blob.decode(part.blob, boots):
         _check_release(record, part.purpose)
         if isinstance(record, Measured):
             sequence = _measured(rows.measured, record, sequence, is_thing=part.purpose is None)

@@ -69,7 +69,7 @@ class Hub:
         fate = self.fate()
         if fate == "cut":
             raise Unreachable("cut")
-        ranges = [part.range for part in decode_envelope(payload)]
+        ranges = [part.range for part in decode_envelope(payload).parts]
         self.topics.append(topic)
         if fate in ("receipted", "silent"):
             self.stored.extend(ranges)
@@ -179,7 +179,7 @@ async def test_what_is_withdrawn_while_the_window_is_full_is_not_sent():
 
     class Silent:
         async def publish(self, topic: str, payload: bytes) -> None:
-            sent.extend(decode_envelope(payload))
+            sent.extend(decode_envelope(payload).parts)
 
     for _ in range(WINDOW + 5):
         outbox.put(Stream.DATA, 1)

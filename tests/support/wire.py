@@ -27,7 +27,7 @@ class Wire:
         return [
             at
             for at, _, payload in self.data()
-            for part in decode_envelope(payload)
+            for part in decode_envelope(payload).parts
             if part.purpose is not None and part.blob
         ]
 
