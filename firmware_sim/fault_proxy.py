@@ -17,7 +17,7 @@ CHUNK_BYTES = 16_384
 CHUNKS_HELD = 16
 """What one way of one connection holds back at most, in chunks; beyond it the sender is not read any more."""
 MOST_CONNECTIONS = 64
-"""A peer that tries again all the time at a black hole would otherwise pile up sockets; the rest is cut at once."""
+"""Unless told otherwise. A peer that tries again all the time at a black hole would pile up sockets; the rest is cut."""
 PIECES_PER_S = 20.0
 """A limited bandwidth is shared out in so many pieces a second, so that a heal is felt at once."""
 
@@ -44,7 +44,7 @@ class _Lane:
 class FaultProxy:
     """Listens on a free port of `host` while entered, and relays to `target_port` of the same host."""
 
-    def __init__(self, target_port: int, host: str = "127.0.0.1") -> None:
+    def __init__(self, target_port: int, host: str = "127.0.0.1", most_connections: int = MOST_CONNECTIONS) -> None:
         self.port = 0
         self.connections = 0
         """How many were accepted so far."""
@@ -52,6 +52,7 @@ class FaultProxy:
         """What was read and not yet written, over all connections."""
         self._host = host
         self._target_port = target_port
+        self._most_connections = most_connections
         self._delay_s = 0.0
         self._bytes_per_s: float | None = None
         self._gates = {way: asyncio.Event() for way in Way}
@@ -115,7 +116,7 @@ class FaultProxy:
         """One connection, until either end of it closes or it is cut."""
         self.connections += 1
         task = asyncio.current_task()
-        if task is None or len(self._live) >= MOST_CONNECTIONS:
+        if task is None or len(self._live) >= self._most_connections:
             _reset(writer)
             return
         self._live.add(task)

@@ -199,6 +199,17 @@ async def test_connections_have_a_bound(bench: Bench) -> None:
         await ends(reader)
 
 
+async def test_the_bound_can_be_set_for_a_bench_of_many_clients() -> None:
+    async with FaultProxy(0, most_connections=1) as proxy:
+        proxy.black_hole()
+        readers = [(await asyncio.open_connection("127.0.0.1", proxy.port)) for _ in range(2)]
+        await until(lambda: proxy.connections == 2)
+        await ends(readers[1][0])
+        assert await is_silent(readers[0][0])
+        for _, writer in readers:
+            writer.transport.abort()
+
+
 async def took_s(run: Callable[[], Awaitable[object]]) -> float:
     loop = asyncio.get_running_loop()
     start = loop.time()
