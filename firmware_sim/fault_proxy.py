@@ -17,7 +17,7 @@ CHUNK_BYTES = 16_384
 CHUNKS_HELD = 16
 """What one way of one connection holds back at most, in chunks; beyond it the sender is not read any more."""
 MOST_CONNECTIONS = 64
-"""Unless told otherwise. A peer that tries again all the time at a black hole would pile up sockets; the rest is cut."""
+"""Unless told otherwise. A peer that tries again all the time at a black hole would pile up; the rest is cut."""
 PIECES_PER_S = 20.0
 """A limited bandwidth is shared out in so many pieces a second, so that a heal is felt at once."""
 
