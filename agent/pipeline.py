@@ -90,6 +90,10 @@ class Pipeline:
         if state is LinkState.LOST:
             self._continuity.interrupt(device, GapReason.UNREACHABLE, at)
 
+    def overloaded(self, device: DeviceId, at: datetime) -> None:
+        """Something of the device could not be taken: what lies before its next sample is a gap."""
+        self._continuity.interrupt(device, GapReason.OVERLOAD, at)
+
     def tick(self, at: datetime) -> None:
         """What time alone brings about: windows that end, gaps of devices that stay silent."""
         self._personal.tick(at)

@@ -53,7 +53,7 @@ class DeviceTask:
         self._pipeline = pipeline
         self._stamp = stamp
         self._backoff = backoff
-        self._context = Context(health.device, stamp, self._on_fault, self._on_description)
+        self._context = Context(health.device, stamp, self._on_fault, self._on_description, self._on_loss)
         self._fault_logged_at_s = float("-inf")
 
     async def run(self, random: Random) -> None:
@@ -101,6 +101,9 @@ class DeviceTask:
         if now_s - self._fault_logged_at_s >= FAULT_LOG_EVERY_S:
             self._fault_logged_at_s = now_s
             log.warning("device %s: %s (%d faults so far)", self.health.device, error, self.health.faults)
+
+    def _on_loss(self) -> None:
+        self._pipeline.overloaded(self.health.device, self._stamp().at)
 
     def _on_description(self, description: Description) -> None:
         self.health.description = description

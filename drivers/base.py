@@ -22,13 +22,15 @@ class Context:
     """What a driver is given besides its configuration.
 
     `now` stamps a sample at the read. `on_fault` counts a ProtocolError of the device's bytes (a rate-limited log
-    line names device and place). `on_description` takes what the device says about itself.
+    line names device and place). `on_description` takes what the device says about itself. `on_loss` is called before a
+    sample is given out when something that the device said before it could not be taken: a gap is declared.
     """
 
     device: DeviceId
     now: Callable[[], Stamp]
     on_fault: Callable[[ProtocolError], None]
     on_description: Callable[[Description], None]
+    on_loss: Callable[[], None]
 
 
 class Driver(Protocol):

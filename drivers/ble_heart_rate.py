@@ -77,9 +77,8 @@ class BleHeartRate:
         self._config = config
         self._context = context
         target = Target(SERVICE, config.address, config.advertised_name)
-        self._link = Peripheral(
-            context.device, target, config.scan_timeout_s, config.connect_timeout_s, context.now, context.on_fault
-        )
+        told = (context.now, context.on_fault, context.on_loss)
+        self._link = Peripheral(context.device, target, config.scan_timeout_s, config.connect_timeout_s, *told)
         self._stack = AsyncExitStack()
         self._fresh_until = 0.0
         self._battery: tuple[Member, ...] = ()

@@ -93,7 +93,8 @@ class Notification:
 class Peripheral:
     """One connection to one peripheral; entering finds and connects it, a fresh object each time.
 
-    Notifications wait in a bounded inbox; `on_fault` hears of each that no longer fits.
+    Notifications wait in a bounded inbox; `on_fault` hears of each that no longer fits, and `on_loss` once before the
+    next one that did is given out.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Peripheral:
         connect_timeout_s: float,
         now: Callable[[], Stamp],
         on_fault: Callable[[ProtocolError], None],
+        on_loss: Callable[[], None],
     ) -> None:
         self._device = device
         self._target = target
@@ -111,6 +113,7 @@ class Peripheral:
         self._connect_timeout_s = connect_timeout_s
         self._now = now
         self._on_fault = on_fault
+        self._on_loss = on_loss
         self._inbox = Inbox[Notification](INBOX_CAPACITY)
         self._stack = AsyncExitStack()
         self._client: BleakClient | None = None
@@ -169,6 +172,8 @@ class Peripheral:
         notification = await self._inbox.take()
         if notification is None:
             raise Unreachable(f"{self._device}: the link was lost")
+        if self._inbox.follows_loss:
+            self._on_loss()
         return notification
 
     async def _find(self) -> BLEDevice:

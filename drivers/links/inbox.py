@@ -11,16 +11,20 @@ class Inbox(Generic[Item]):
     """First in, first out, within one event loop. What waits is still given out after `close`."""
 
     def __init__(self, capacity: int) -> None:
-        self._items: deque[Item] = deque()
+        self._items: deque[tuple[Item, bool]] = deque()
         self._capacity = capacity
         self._wake = asyncio.Event()
-        self._is_closed = False
+        self._is_closed = self._has_refused = False
+        self.follows_loss = False
+        """True when something was refused between the item last taken and the one before it."""
 
     def offer(self, item: Item) -> bool:
         """Put `item` last; false when the inbox is full or closed and the item is dropped."""
         if self._is_closed or len(self._items) >= self._capacity:
+            self._has_refused = True
             return False
-        self._items.append(item)
+        self._items.append((item, self._has_refused))
+        self._has_refused = False
         self._wake.set()
         return True
 
@@ -36,4 +40,5 @@ class Inbox(Generic[Item]):
                 return None
             self._wake.clear()
             await self._wake.wait()
-        return self._items.popleft()
+        item, self.follows_loss = self._items.popleft()
+        return item

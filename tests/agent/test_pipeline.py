@@ -247,6 +247,15 @@ async def test_a_lost_device_leaves_a_gap_when_it_speaks_again(tmp_path):
         assert gaps == [Gap(RIVER, None, after(0), after(9), GapReason.UNREACHABLE)]
 
 
+async def test_what_a_driver_could_not_take_is_a_gap_before_the_next_sample(tmp_path):
+    async with gateway_in(tmp_path) as gateway:
+        gateway.pipeline.accept(level(0, 0.5))
+        gateway.pipeline.overloaded(RIVER, after(3))
+        gateway.pipeline.accept(level(4, 0.5))
+        gaps = [record for _, record in await gateway.records() if isinstance(record, Gap)]
+        assert gaps == [Gap(RIVER, None, after(0), after(4), GapReason.OVERLOAD)]
+
+
 async def test_a_restart_declares_what_the_last_commit_interval_cost(tmp_path):
     async with gateway_in(tmp_path) as gateway:
         gateway.pipeline.accept(level(0, 0.5))

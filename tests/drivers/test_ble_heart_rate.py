@@ -40,7 +40,9 @@ class Gateway:
         self.faults: list[ProtocolError] = []
         self.descriptions: list[Description] = []
         self.stamped = 0
-        self.context = Context(DeviceId(device), self._now, self.faults.append, self.descriptions.append)
+        self.losses: list[int] = []
+        told = (self.faults.append, self.descriptions.append, lambda: self.losses.append(self.stamped))
+        self.context = Context(DeviceId(device), self._now, *told)
 
     def _now(self) -> Stamp:
         self.stamped += 1
@@ -257,7 +259,9 @@ async def test_garbage_is_counted_and_the_strap_goes_on(strap: Strap) -> None:
     assert len(gateway.faults) == 4
 
 
-async def test_what_overflows_is_counted_and_said(strap: Strap, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_overflows_is_counted_said_and_declared_where_it_is_missing(
+    strap: Strap, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Of 8 places the battery level takes one: 7 of 20 measurements fit."""
     monkeypatch.setattr(ble, "INBOX_CAPACITY", 8)
     gateway = Gateway()
@@ -266,8 +270,13 @@ async def test_what_overflows_is_counted_and_said(strap: Strap, monkeypatch: pyt
             strap.notify(70)
         await until(lambda: len(gateway.faults) == 13)
         kept = await take(driver, 7)
+        assert not gateway.losses
         strap.notify(71)
         assert (await take(driver))[0].members == (Reading("heart_rate", 71.0),)
+        assert len(gateway.losses) == 1
+        strap.notify(72)
+        await take(driver)
+    assert len(gateway.losses) == 1
     assert kept[0].members == (Reading("heart_rate", 70.0), BATTERY)
     assert [sample.members for sample in kept[1:]] == [(Reading("heart_rate", 70.0),)] * 6
     assert "dropped" in str(gateway.faults[0])

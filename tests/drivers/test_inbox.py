@@ -16,6 +16,16 @@ async def test_items_come_out_in_order_and_then_the_end() -> None:
     assert [await inbox.take() for _ in range(5)] == [0, 1, 2, None, None]
 
 
+async def test_the_first_item_after_a_refused_one_says_so() -> None:
+    inbox = Inbox[int](1)
+    assert [inbox.offer(1), inbox.offer(2)] == [True, False]
+    assert (await inbox.take(), inbox.follows_loss) == (1, False)
+    assert [inbox.offer(3)] == [True]
+    assert (await inbox.take(), inbox.follows_loss) == (3, True)
+    assert inbox.offer(4)
+    assert (await inbox.take(), inbox.follows_loss) == (4, False)
+
+
 async def test_a_waiting_taker_is_woken_by_an_item_and_by_the_end() -> None:
     inbox = Inbox[str](1)
     async with asyncio.timeout(2), asyncio.TaskGroup() as group:

@@ -12,11 +12,12 @@ START = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 
 
 class Noted:
-    """Faults and descriptions as they came; each call of the clock is a millisecond after the one before."""
+    """Faults, descriptions and losses as they came; each call of the clock is a millisecond after the one before."""
 
     def __init__(self, start: datetime = START, clock: ClockQuality = ClockQuality.SYNCHRONISED) -> None:
         self.faults: list[ProtocolError] = []
         self.descriptions: list[Description] = []
+        self.losses = 0
         self._start, self._clock, self._calls = start, clock, 0
 
     def now(self) -> Stamp:
@@ -25,4 +26,7 @@ class Noted:
         return Stamp(self._start + timedelta(seconds=uptime_s), uptime_s, self._clock)
 
     def context(self, device: str = "device-1") -> Context:
-        return Context(DeviceId(device), self.now, self.faults.append, self.descriptions.append)
+        return Context(DeviceId(device), self.now, self.faults.append, self.descriptions.append, self._on_loss)
+
+    def _on_loss(self) -> None:
+        self.losses += 1
