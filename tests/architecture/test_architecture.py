@@ -87,6 +87,7 @@ IMPORT_BREAKS = [
     ("layers", "contract/broken.py", "import cloud_sync.topics"),
     ("layers", "pages/broken.py", "import hub.feed"),
     ("layers", "pages/broken.py", "import cloud_sync.topics"),
+    ("layers", "lifeline/broken.py", "import hub.feed"),
     ("hub-without-drivers", "hub/broken.py", "import drivers.base"),
     ("simulators-apart", "firmware_sim/broken.py", "import drivers.codecs"),
     ("simulators-apart", "firmware_sim/broken.py", "import pages"),

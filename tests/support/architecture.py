@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-PACKAGES = ("agent", "cloud_sync", "contract", "drivers", "firmware_sim", "hub", "pages")
+PACKAGES = ("agent", "cloud_sync", "contract", "drivers", "firmware_sim", "hub", "lifeline", "pages")
 MODULE_LINES = 400
 FUNCTION_LINES = 60
 

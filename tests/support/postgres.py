@@ -79,7 +79,7 @@ class Postgres:
         return self._process is not None and self._process.poll() is None
 
     def kill(self) -> None:
-        """kill -9 of the server and of all that it started."""
+        """Kill the server with kill -9, and all that it started."""
         process = self._process
         assert process is not None
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
