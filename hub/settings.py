@@ -2,7 +2,7 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -35,10 +35,21 @@ class HttpTable(_Table):
 
 
 class BrokerTable(_Table):
-    """Ports of the embedded broker, on loopback. Port 0 takes a free one."""
+    """Ports of the embedded broker, on loopback; and how the broker, embedded or not, keeps what waits for ingest."""
 
     mqtt_port: _Port = 1883
     nats_port: _Port = 4222
+    replicas: Literal[1, 3, 5] = 1
+    """Servers of a cluster that each hold a copy of what waits; 3 survive the loss of one."""
+    stream_bytes: Annotated[int, Field(ge=64 * 2**10)] = 2**30
+    """What waits takes at most this much; beyond it the oldest falls out, and its gateway sends it again."""
+
+
+class IngestTable(_Table):
+    """How the ingest of one process works."""
+
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+    """Groups of messages in the works at once. SQLite has one writer, so with it there is one worker."""
 
 
 class Settings(_Table):
@@ -46,6 +57,7 @@ class Settings(_Table):
 
     http: HttpTable = HttpTable()
     broker: BrokerTable = BrokerTable()
+    ingest: IngestTable = IngestTable()
 
 
 def load(path: Path | None) -> Settings:
