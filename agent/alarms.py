@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from agent.outbox import Group
+from agent.group import Group
 from agent.rules.base import Rule
 from cloud_sync.blob import decode, encode
 from contract.alert import Alert, Transition

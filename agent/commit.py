@@ -5,7 +5,9 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from agent.outbox import Channel, Group, Outbox
+from agent.group import Channel, Group, Lane
+from agent.outbox import Outbox
+from contract.boot import TimeBase
 from contract.errors import StoreFull, Tampered, Unreachable
 from contract.record import Record, Stream, records_in
 
@@ -33,12 +35,19 @@ class Ticket:
 
 
 class Committer:
-    """Collects records into the next group and writes it."""
+    """Collects records into the next group and writes it. `base`: what times rest on now, None on a set clock."""
 
-    def __init__(self, outbox: Outbox, linger_s: float, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        linger_s: float,
+        now: Callable[[], datetime],
+        base: Callable[[], TimeBase | None] = lambda: None,
+    ) -> None:
         self._outbox = outbox
         self._linger_s = linger_s
         self._now = now
+        self._base = base
         self._snapshots: list[Callable[[Group], None]] = []
         self._group = Group(now())
         self._pending = self._in_write = 0
@@ -78,7 +87,7 @@ class Committer:
 
     def add(self, stream: Stream, channel: Channel | None, record: Record) -> None:
         """Put a record into the next group; an alert, or a group that is large, does not wait for the linger."""
-        self._group.records.setdefault((stream, channel), []).append(record)
+        self._group.records.setdefault(Lane(stream, channel, self._base()), []).append(record)
         self._pending += records_in(record)
         self._changed.set()
         if stream is Stream.ALERT or self._pending >= FULL_RECORDS:
@@ -86,18 +95,19 @@ class Committer:
 
     def count_sample(self, channel: Channel | None) -> None:
         """One more sample lies in the data records of `channel`."""
-        key = (Stream.DATA, channel)
-        self._group.samples[key] = self._group.samples.get(key, 0) + 1
+        lane = Lane(Stream.DATA, channel, self._base())
+        self._group.samples[lane] = self._group.samples.get(lane, 0) + 1
 
     def drop(self, channel: Channel) -> None:
         """Take back what waits in memory for a channel; the outbox does the same for what it was handed."""
         for group in (self._group, *(closed[0] for closed in [self._closed] if closed)):
-            for stream in Stream:
-                records = group.records.pop((stream, channel), [])
+            for lane in [lane for lane in group.records if lane.channel == channel]:
+                records = group.records.pop(lane)
                 if group is self._group:
                     self._pending -= sum(map(records_in, records))
             if not group.is_on_its_way:  # what is, the outbox counts when it forgets it
-                self._group.withheld += group.samples.pop((Stream.DATA, channel), 0)
+                for lane in [lane for lane in group.samples if lane.channel == channel]:
+                    self._group.withheld += group.samples.pop(lane)
             group.states.pop(channel, None)
         self._changed.set()
 

@@ -9,12 +9,13 @@ import json
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from agent import outbox_sql
-from agent.outbox_schema import MAX_EPOCH_NUMBER, MAX_SEQUENCE, row_id, span, split
-from agent.outbox_sql import Row
+from agent import outbox_sql, receipt_ledger
+from agent.group import Channel, Group, Lane, Resumed
+from agent.outbox_schema import MAX_EPOCH_NUMBER, MAX_SEQUENCE, STREAMS, row_id, span, split
+from agent.outbox_sql import Row, Stored
 from agent.seal import KeyFolder, seal, unseal
 from agent.store import Connection, Database
 from cloud_sync.blob import encode, from_ms, in_blob_order, to_ms
@@ -35,42 +36,10 @@ TURN_SAMPLES = 50
 
 log = logging.getLogger(__name__)
 
-Channel = tuple[PersonId, Purpose]
-
-
-@dataclass(slots=True)
-class Group:
-    """What one commit writes. `channel` None: things. `samples` counts polls, frames and notifications."""
-
-    at: datetime
-    records: dict[tuple[Stream, Channel | None], list[Record]] = field(default_factory=dict)
-    samples: dict[tuple[Stream, Channel | None], int] = field(default_factory=dict)
-    states: dict[Channel, Mapping[str, object]] = field(default_factory=dict)
-    alarms: dict[str, Mapping[str, object]] = field(default_factory=dict)
-    things: dict[DeviceId, datetime] = field(default_factory=dict)
-    withheld: int = 0
-    is_on_its_way: bool = False
-    is_written: bool = False
-
-    def count_withdrawn(self) -> None:
-        """Count as withheld the samples whose records were taken back."""
-        for key in self.samples.keys() - self.records.keys():
-            self.withheld += self.samples.pop(key)
-
-
-@dataclass(frozen=True, slots=True)
-class Resumed:
-    """What an earlier run left behind."""
-
-    things: Mapping[DeviceId, datetime]
-    states: Mapping[Channel, Mapping[str, object]]
-    alarms: Mapping[str, Mapping[str, object]]
-
 
 @dataclass(frozen=True, slots=True)
 class _Blob:
-    stream: Stream
-    channel: Channel | None
+    lane: Lane
     first: int
     last: int
     samples: int
@@ -95,6 +64,7 @@ class Outbox:
         self.withheld = 0
         self.downtime: list[tuple[datetime, datetime]] = []
         self._forgotten: Counter[Channel | None] = Counter()
+        self._receipted: tuple[Range, ...] = ()
         self._has_said_lost = False
         self._added = {stream: asyncio.Event() for stream in Stream}
 
@@ -108,7 +78,7 @@ class Outbox:
         # From here to the end of the write a withdrawal's own write, which comes after it, counts what it forgets.
         blobs = [self._as_agreed(blob) for blob in [blob async for blob in self._encoded(group)]]
         group.is_on_its_way, before = True, dict(self._next)
-        self._next.update({blob.stream: blob.last + 1 for blob in blobs})
+        self._next.update({blob.lane.stream: blob.last + 1 for blob in blobs})
         try:
             states = dict(group.states)  # what is withdrawn from here on is forgotten after this write
             await self._database.write(lambda connection: self._write(connection, group, blobs, states))
@@ -124,8 +94,8 @@ class Outbox:
         group.is_written = True
         self.withheld += group.withheld
         for blob in blobs:
-            self.waiting[blob.stream] += blob.last - blob.first + 1
-            self._added[blob.stream].set()
+            self.waiting[blob.lane.stream] += blob.last - blob.first + 1
+            self._added[blob.lane.stream].set()
 
     @property
     def withdrawals(self) -> int:
@@ -159,9 +129,36 @@ class Outbox:
             (self._id(stream, epoch, first), last, self._id(stream, epoch, last))
             for epoch, stream, first, last in merged(known)
         ]
-        gone = await self._database.write(lambda connection: outbox_sql.delete(connection, bounds))
+        spans = [
+            (self._numbers[epoch], STREAMS.index(stream), first, min(last, self._given(epoch, stream)))
+            for epoch, stream, first, last in merged(known)
+            if first <= self._given(epoch, stream)
+        ]
+        gone = await self._database.write(lambda connection: self._take_out(connection, bounds, spans))
         for stream, count in gone.items():
             self.waiting[stream] -= count
+
+    def receipted(self) -> tuple[Range, ...]:
+        """What the hub has receipted of the latest epochs, as far as a hello states it."""
+        return self._receipted
+
+    def _given(self, epoch: Epoch, stream: Stream) -> int:
+        """The last number that was given; of earlier runs it is not known any more."""
+        return self._next[stream] - 1 if epoch == self._epoch else MAX_SEQUENCE
+
+    def _take_out(
+        self, connection: Connection, bounds: Sequence[tuple[int, int, int]], spans: Sequence[receipt_ledger.Span]
+    ) -> dict[Stream, int]:
+        gone = outbox_sql.delete(connection, bounds)
+        receipt_ledger.note(connection, spans)
+        self._load_receipted(connection)
+        return gone
+
+    def _load_receipted(self, connection: Connection) -> None:
+        self._receipted = tuple(
+            Range(self._epochs[number], STREAMS[stream], first, last)
+            for number, stream, first, last in receipt_ledger.told(connection)
+        )
 
     def channels(self) -> frozenset[Channel]:
         """Every person and purpose that ever had something to send."""
@@ -182,13 +179,17 @@ class Outbox:
 
     def _begin(self, connection: Connection, at: datetime) -> Resumed:
         connection.execute(
-            "DELETE FROM epoch WHERE no NOT IN (SELECT DISTINCT id >> 40 & ? FROM entry)", (MAX_EPOCH_NUMBER,)
+            "DELETE FROM epoch WHERE no <= (SELECT max(no) FROM epoch) - ?"
+            " AND no NOT IN (SELECT DISTINCT id >> 40 & ? FROM entry)",
+            (receipt_ledger.KEPT_EPOCHS, MAX_EPOCH_NUMBER),
         )
         number = connection.execute("INSERT INTO epoch (epoch) VALUES (?) RETURNING no", (self._epoch,)).fetchone()[0]
         if number > MAX_EPOCH_NUMBER:
             raise StoreFull("the outbox has seen more restarts than its row ids can hold; move the file away")
         self._epochs = {no: Epoch(epoch) for no, epoch in connection.execute("SELECT no, epoch FROM epoch")}
         self._numbers = {epoch: no for no, epoch in self._epochs.items()}
+        receipt_ledger.shorten(connection)
+        self._load_receipted(connection)
         for stream in Stream:
             self.waiting[stream] = connection.execute(
                 "SELECT coalesce(sum(last - (id & ?) + 1), 0) FROM entry WHERE id BETWEEN ? AND ?",
@@ -231,13 +232,13 @@ class Outbox:
         """
         numbers, turn = dict(self._next), 0
         forgotten = Counter(self._forgotten)  # as it was before the first turn in which something may be withdrawn
-        for stream, channel in list(group.records):
-            records = group.records.get((stream, channel), [])  # none when it was withdrawn in another's turn
-            samples = group.samples.get((stream, channel), 0)
+        for lane in list(group.records):
+            records = group.records.get(lane, [])  # none when it was withdrawn in another's turn
+            samples, stream = group.samples.get(lane, 0), lane.stream
             for chunk in _chunks(in_blob_order(records), self._batch_records):
                 first, numbers[stream] = numbers[stream], numbers[stream] + sum(map(records_in, chunk))
                 last = numbers[stream] - 1
-                yield _Blob(stream, channel, first, last, samples, encode(chunk), forgotten[channel])
+                yield _Blob(lane, first, last, samples, encode(chunk, lane.base), forgotten[lane.channel])
                 samples = 0  # told once, with the group's first blob
                 turn += len(chunk)
                 if turn >= TURN_SAMPLES:
@@ -246,7 +247,7 @@ class Outbox:
 
     def _as_agreed(self, blob: _Blob) -> _Blob:
         """A tombstone in its place when it was withdrawn while others were encoded; its samples are counted then."""
-        is_agreed = blob.channel is None or blob.forgotten == self._forgotten[blob.channel]
+        is_agreed = blob.lane.channel is None or blob.forgotten == self._forgotten[blob.lane.channel]
         return blob if is_agreed else replace(blob, samples=0, plain=b"")
 
     def _write(
@@ -273,14 +274,12 @@ class Outbox:
         )
 
     def _row(self, connection: Connection, blob: _Blob) -> Row:
-        id_ = self._id(blob.stream, self._epoch, blob.first)
-        if blob.channel is None:
-            return id_, blob.last, blob.samples, None, blob.plain
-        channel_id = self._channel_id(connection, blob.channel)
-        if not blob.plain:
-            return id_, blob.last, blob.samples, channel_id, b""
-        sealed = seal(self._keys.key(_key_name(channel_id)), blob.plain, f"entry/{id_}")
-        return id_, blob.last, blob.samples, channel_id, sealed
+        stream, channel, base = blob.lane
+        id_, boot, content = self._id(stream, self._epoch, blob.first), base and base.boot, blob.plain
+        channel_id = None if channel is None else self._channel_id(connection, channel)
+        if channel_id is not None and content:
+            content = seal(self._keys.key(_key_name(channel_id)), content, f"entry/{id_}")
+        return id_, blob.last, blob.samples, channel_id, content, boot
 
     def _channel_id(self, connection: Connection, channel: Channel) -> int:
         row = connection.execute("SELECT id FROM channel WHERE person = ? AND purpose = ?", channel).fetchone()
@@ -290,19 +289,19 @@ class Outbox:
         self._channels[row[0]] = channel
         return int(row[0])
 
-    def _entries(self, rows: Iterable[tuple[int, int, int | None, bytes]]) -> tuple[Entry, ...]:
+    def _entries(self, rows: Iterable[Stored]) -> tuple[Entry, ...]:
         entries = []
-        for id_, last, channel_id, blob in rows:
-            stream, number, first = split(id_)
-            range_ = Range(self._epochs[number], stream, first, last)
-            if channel_id is None:
-                entries.append(Entry(id_, Part(range_, None, blob)))
+        for row in rows:
+            stream, number, first = split(row.id)
+            range_ = Range(self._epochs[number], stream, first, row.last)
+            if row.channel is None:
+                entries.append(Entry(row.id, Part(range_, None, row.blob), row.boot))
                 continue
-            plain = self._open(channel_id, blob, f"entry/{id_}") if blob else b""
-            if blob and not plain and not self._has_said_lost:
+            plain = self._open(row.channel, row.blob, f"entry/{row.id}") if row.blob else b""
+            if row.blob and not plain and not self._has_said_lost:
                 self._has_said_lost = True
                 log.error("outbox: sealed records do not open, their key is lost or they are damaged; they go unsent")
-            entries.append(Entry(id_, Part(range_, self._channels[channel_id][1], plain)))
+            entries.append(Entry(row.id, Part(range_, self._channels[row.channel][1], plain), row.boot))
         return tuple(entries)
 
     def _open(self, channel_id: int, sealed: bytes, place: str) -> bytes:

@@ -24,23 +24,31 @@ MIGRATIONS = (
     CREATE TABLE downtime (start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL);
     CREATE TABLE alarm (rule TEXT PRIMARY KEY, state BLOB NOT NULL) WITHOUT ROWID
     """,
+    """
+    ALTER TABLE entry ADD COLUMN boot TEXT;
+    CREATE TABLE receipted (
+        epoch INTEGER NOT NULL, stream INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+        PRIMARY KEY (epoch, stream, first)
+    ) WITHOUT ROWID
+    """,
 )
 
 SEQUENCE_BITS = 40
 EPOCH_BITS = 22
 MAX_SEQUENCE = (1 << SEQUENCE_BITS) - 1
 MAX_EPOCH_NUMBER = (1 << EPOCH_BITS) - 1
-_STREAMS = (Stream.ALERT, Stream.DATA)
+STREAMS = (Stream.ALERT, Stream.DATA)
+"""By the number that stands for each in the file."""
 
 
 def row_id(stream: Stream, epoch_number: int, first: int) -> int:
     """The row id of an entry that starts at sequence `first`."""
-    return _STREAMS.index(stream) << (SEQUENCE_BITS + EPOCH_BITS) | epoch_number << SEQUENCE_BITS | first
+    return STREAMS.index(stream) << (SEQUENCE_BITS + EPOCH_BITS) | epoch_number << SEQUENCE_BITS | first
 
 
 def split(id_: int) -> tuple[Stream, int, int]:
     """(stream, epoch number, first sequence) of a row id."""
-    stream = _STREAMS[id_ >> (SEQUENCE_BITS + EPOCH_BITS)]
+    stream = STREAMS[id_ >> (SEQUENCE_BITS + EPOCH_BITS)]
     return stream, id_ >> SEQUENCE_BITS & MAX_EPOCH_NUMBER, id_ & MAX_SEQUENCE
 
 

@@ -5,13 +5,26 @@ that inserting or reading a hundred rows one by one takes half a second.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from agent.outbox_schema import MAX_SEQUENCE, split
 from agent.store import Connection
+from contract.boot import BootId
 from contract.record import Stream
 
-Row = tuple[int, int, int, int | None, bytes]
-"""id, last sequence, samples, channel, blob."""
+Row = tuple[int, int, int, int | None, bytes, BootId | None]
+"""id, last sequence, samples, channel, blob, boot."""
+
+
+class Stored(NamedTuple):
+    """An entry as it lies in the file, its blob maybe sealed."""
+
+    id: int
+    last: int
+    channel: int | None
+    blob: bytes
+    boot: BootId | None
+
 
 ROWS_A_STATEMENT = 500
 """Far below SQLite's limit of 32,766 parameters."""
@@ -21,18 +34,25 @@ def insert(connection: Connection, rows: Sequence[Row]) -> None:
     """Add entries, many in one step."""
     for start in range(0, len(rows), ROWS_A_STATEMENT):
         some = rows[start : start + ROWS_A_STATEMENT]
-        marks = ",".join(["(?,?,?,?,?)"] * len(some))
-        connection.execute(f"INSERT INTO entry VALUES {marks}", [value for row in some for value in row])  # noqa: S608
+        marks = ",".join(["(?,?,?,?,?,?)"] * len(some))
+        into = "INSERT INTO entry (id, last, samples, channel, blob, boot)"
+        connection.execute(f"{into} VALUES {marks}", [value for row in some for value in row])
 
 
-def select(connection: Connection, which: str, values: Sequence[int]) -> Iterator[tuple[int, int, int | None, bytes]]:
-    """(id, last, channel, blob) of the entries that the constant condition `which` names, all in one step."""
-    found = f"SELECT id, last, channel, blob FROM entry WHERE {which}"  # noqa: S608 - constants of this package
-    line = "id || ' ' || last || ' ' || ifnull(channel, '-') || ' ' || hex(blob)"
+def select(connection: Connection, which: str, values: Sequence[int]) -> Iterator[Stored]:
+    """The entries that the constant condition `which` names, all in one step."""
+    found = f"SELECT id, last, channel, blob, boot FROM entry WHERE {which}"  # noqa: S608 - constants of this package
+    line = "id || ' ' || last || ' ' || ifnull(channel, '-') || ' ' || hex(blob) || ' ' || ifnull(boot, '-')"
     rows = connection.execute(f"SELECT group_concat({line}, ',') FROM ({found})", values).fetchone()[0]  # noqa: S608
     for row in rows.split(",") if rows else ():
-        id_, last, channel, blob = row.split(" ")
-        yield int(id_), int(last), None if channel == "-" else int(channel), bytes.fromhex(blob)
+        id_, last, channel, blob, boot = row.split(" ")
+        yield Stored(
+            int(id_),
+            int(last),
+            None if channel == "-" else int(channel),
+            bytes.fromhex(blob),
+            None if boot == "-" else BootId(boot),
+        )
 
 
 def delete(connection: Connection, bounds: Iterable[tuple[int, int, int]]) -> dict[Stream, int]:

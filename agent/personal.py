@@ -9,7 +9,7 @@ from agent.anonymise import release_person
 from agent.commit import Committer
 from agent.consent import ConsentBook
 from agent.continuity import Interruption
-from agent.outbox import Channel, Group
+from agent.group import Channel, Group
 from agent.pseudonym_book import PseudonymBook
 from agent.windows import Closed, Window
 from cloud_sync.blob import from_ms, to_ms

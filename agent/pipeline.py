@@ -11,7 +11,8 @@ from agent.anonymise import ServiceHours, release_thing
 from agent.commit import Committer, Ticket
 from agent.consent import Change, ConsentBook
 from agent.continuity import Continuity, Interruption
-from agent.outbox import Group, Outbox
+from agent.group import Group
+from agent.outbox import Outbox
 from agent.personal import PersonalRelease
 from agent.quality import judge
 from contract.alert import Alert

@@ -9,10 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent import outbox_schema
-from agent.outbox import Group, Outbox
+from agent.commit import Committer
+from agent.group import Group, Lane
+from agent.outbox import Outbox
+from agent.receipt_ledger import KEPT_EPOCHS
 from agent.seal import KeyFolder
 from agent.store import Database
 from cloud_sync.blob import decode
+from cloud_sync.envelope import MAX_RECEIPTED
+from contract.boot import BootId, BootTime, TimeBase
 from contract.consent import Purpose
 from contract.errors import StoreFull
 from contract.ids import DeviceId, Epoch, PersonId
@@ -35,7 +40,8 @@ def gap() -> Gap:
 
 
 def group(stream: Stream = Stream.DATA, channel=None, *records, **more) -> Group:
-    return Group(AT, {(stream, channel): list(records)}, {(stream, channel): len(records)}, **more)
+    lane = Lane(stream, channel)
+    return Group(AT, {lane: list(records)}, {lane: len(records)}, **more)
 
 
 @asynccontextmanager
@@ -204,3 +210,83 @@ async def test_a_sealed_record_that_does_not_open_is_not_passed_over_in_silence(
         for _ in range(2):
             assert [entry.part.blob for entry in await everything(outbox)] == [b""]
     assert caplog.text.count("do not open") == 1
+
+
+BASE = TimeBase(BootId("b" * 32), 1_000)
+
+
+async def test_records_on_different_clocks_never_share_a_blob(tmp_path):
+    """Promise 1: one correction of a blob's times is right for all that it holds."""
+    async with outbox_in(tmp_path) as outbox:
+        lanes = [Lane(Stream.DATA), Lane(Stream.DATA, None, BASE), Lane(Stream.DATA, RESEARCH, BASE)]
+        await outbox.commit(Group(AT, {lane: [measured(1)] for lane in lanes}))
+    async with outbox_in(tmp_path, EPOCHS[1]) as outbox:
+        entries = await everything(outbox)
+        assert [entry.boot for entry in entries] == [None, BASE.boot, BASE.boot]
+        assert [entry.boot for entry in await outbox.again([entry.id for entry in entries])] == [None, *[BASE.boot] * 2]
+        learnt = {BASE.boot: BootTime(BASE.boot, 61_000)}
+        times = [record.at - AT for entry in entries for record in decode(entry.part.blob, learnt)]
+        assert times == [timedelta(0), timedelta(minutes=1), timedelta(minutes=1)]
+
+
+async def test_the_committer_puts_records_where_the_clock_of_the_moment_belongs(tmp_path):
+    async with outbox_in(tmp_path) as outbox:
+        bases = iter([BASE, BASE, None, None])
+        committer = Committer(outbox, 0.0, lambda: AT, lambda: next(bases))
+        for value in (1, 2):
+            committer.add(Stream.DATA, None, measured(value))
+            committer.count_sample(None)
+        await committer.flush()
+        assert [entry.boot for entry in await everything(outbox)] == [BASE.boot, None]
+
+
+async def test_what_was_receipted_is_known_after_a_restart(tmp_path):
+    """Promise 1: the gateway can tell a hub that was restored from a backup what it has lost."""
+    async with outbox_in(tmp_path) as outbox:
+        for value in range(6):
+            await outbox.commit(group(Stream.DATA, None, measured(value)))
+        await outbox.remove([Range(EPOCHS[0], Stream.DATA, first, first) for first in (1, 2, 5)])
+        await outbox.remove([Range(EPOCHS[0], Stream.DATA, 3, 3), Range(EPOCHS[4], Stream.DATA, 1, 9)])
+    async with outbox_in(tmp_path, EPOCHS[1]) as outbox:
+        await outbox.commit(group(Stream.ALERT, None, gap()))
+        await outbox.remove([Range(EPOCHS[1], Stream.ALERT, 1, 1), Range(EPOCHS[0], Stream.DATA, 4, 4)])
+        assert outbox.receipted() == (Range(EPOCHS[1], Stream.ALERT, 1, 1), Range(EPOCHS[0], Stream.DATA, 1, 5))
+
+
+async def test_a_receipt_counts_only_for_numbers_that_were_given(tmp_path):
+    async with outbox_in(tmp_path) as outbox:
+        await outbox.commit(group(Stream.DATA, None, measured(1, 2)))
+        await outbox.remove([Range(EPOCHS[0], Stream.DATA, 1, 9), Range(EPOCHS[0], Stream.ALERT, 1, 1)])
+        assert outbox.receipted() == (Range(EPOCHS[0], Stream.DATA, 1, 2),)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 12)), min_size=1, max_size=40))
+async def test_receipted_ranges_are_what_the_receipts_named_together(tmp_path_factory, receipts):
+    async with outbox_in(tmp_path_factory.mktemp("outbox")) as outbox:
+        await outbox.commit(group(Stream.DATA, None, measured(*range(72))))
+        named: set[int] = set()
+        for first, more in receipts:
+            await outbox.remove([Range(EPOCHS[0], Stream.DATA, first, first + more)])
+            named.update(range(first, first + more + 1))
+        told = [set(range(range_.first, range_.last + 1)) for range_ in outbox.receipted()]
+        assert set().union(*told) == named
+        assert sum(map(len, told)) == len(named)
+        assert not any(max(one) + 1 in other for one in told for other in told)
+
+
+async def test_a_hello_is_told_no_more_ranges_than_it_may_state(tmp_path):
+    """Every second record receipted, of forty epochs: the latest are told, the file keeps a bounded number."""
+    for number in range(40):
+        epoch = Epoch(f"{number + 100:016x}")
+        async with outbox_in(tmp_path, epoch) as outbox:
+            await outbox.commit(group(Stream.DATA, None, measured(*range(20))))
+            await outbox.remove([Range(epoch, Stream.DATA, first, first) for first in range(1, 20, 2)])
+            told = outbox.receipted()
+    assert len(told) == MAX_RECEIPTED
+    assert told[0] == Range(epoch, Stream.DATA, 19, 19)
+    async with outbox_in(tmp_path, Epoch("f" * 16)) as outbox:
+        kept = await outbox._database.read(
+            lambda connection: connection.execute("SELECT count(DISTINCT epoch) FROM receipted").fetchone()[0]
+        )
+        assert kept == KEPT_EPOCHS - 1

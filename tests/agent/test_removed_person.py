@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from agent import consent as consent_module
 from agent import main, outbox_schema
 from agent.consent import Change, ConsentBook
-from agent.outbox import Group, Outbox
+from agent.group import Group
+from agent.outbox import Outbox
 from agent.seal import KeyFolder
 from agent.settings import load
 from agent.store import Database

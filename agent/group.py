@@ -1,0 +1,50 @@
+"""What one commit of the outbox holds: records by lane, and the marks and states from which a restart goes on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from contract.boot import TimeBase
+from contract.consent import Purpose
+from contract.ids import DeviceId, PersonId
+from contract.record import Record, Stream
+
+Channel = tuple[PersonId, Purpose]
+
+
+class Lane(NamedTuple):
+    """Records that may share a blob. `channel` None: things. `base` None: stamped by a synchronised clock."""
+
+    stream: Stream
+    channel: Channel | None = None
+    base: TimeBase | None = None
+
+
+@dataclass(slots=True)
+class Group:
+    """What one commit writes. `samples` counts polls, frames and notifications."""
+
+    at: datetime
+    records: dict[Lane, list[Record]] = field(default_factory=dict)
+    samples: dict[Lane, int] = field(default_factory=dict)
+    states: dict[Channel, Mapping[str, object]] = field(default_factory=dict)
+    alarms: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    things: dict[DeviceId, datetime] = field(default_factory=dict)
+    withheld: int = 0
+    is_on_its_way: bool = False
+    is_written: bool = False
+
+    def count_withdrawn(self) -> None:
+        """Count as withheld the samples whose records were taken back."""
+        for lane in self.samples.keys() - self.records.keys():
+            self.withheld += self.samples.pop(lane)
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """What an earlier run left behind."""
+
+    things: Mapping[DeviceId, datetime]
+    states: Mapping[Channel, Mapping[str, object]]
+    alarms: Mapping[str, Mapping[str, object]]
