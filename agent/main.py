@@ -35,7 +35,9 @@ from agent.watchers import Watchers
 from cloud_sync.backoff import Backoff
 from cloud_sync.envelope import Hello
 from cloud_sync.link import HubLink
+from cloud_sync.link_settings import LinkSettings
 from cloud_sync.session import Broker
+from cloud_sync.uplink import KnownTime
 from contract.device import LinkState
 from contract.errors import Refused, StoreFull
 from contract.ids import AlertId, DeviceId, Epoch, PersonId
@@ -46,7 +48,6 @@ TICK_S = 1.0
 STOP_LIMIT_S = 5.0
 DEVICE_BACKOFF = Backoff(first_s=0.5, limit_s=10.0)
 """A device that is back is heard again within seconds; asking one that is away costs little."""
-HUB_BACKOFF = Backoff(first_s=0.5, limit_s=15.0)
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,12 @@ async def run(settings: Settings, state: Path) -> None:
         )
         control = _control(status, watchers, consents, pipeline, outbox, clock)
         link = HubLink(
-            _brokers(settings), outbox, Hello(version("kanmon"), epoch), settings.outbox.batch_records, HUB_BACKOFF, hub
+            _brokers(settings),
+            outbox,
+            KnownTime(),
+            Hello(version("kanmon"), epoch),
+            hub,
+            LinkSettings(batch_records=settings.outbox.batch_records),
         )
         try:
             async with asyncio.TaskGroup() as group:

@@ -20,7 +20,7 @@ from agent.seal import KeyFolder, seal, unseal
 from agent.store import Connection, Database
 from cloud_sync.blob import encode, from_ms, in_blob_order, to_ms
 from cloud_sync.envelope import Part
-from cloud_sync.uplink import Entry
+from cloud_sync.uplink import Entry, Page, Stretch
 from contract.consent import Purpose
 from contract.errors import KanmonError, StoreFull, Tampered
 from contract.ids import DeviceId, Epoch, PersonId
@@ -107,13 +107,20 @@ class Outbox:
         await self._added[stream].wait()
         self._added[stream].clear()
 
-    async def peek(self, stream: Stream, after: int, limit: int) -> tuple[Entry, ...]:
-        """At most `limit` entries of a stream with an id above `after`, oldest first, personal ones opened."""
+    @property
+    def generation(self) -> int:
+        """How often the ids began anew."""
+        return 0
+
+    async def newest(self, stream: Stream) -> int:
+        """The highest id that waits in a stream; 0 when nothing does."""
+        return await self._database.read(lambda connection: outbox_sql.newest(connection, span(stream)))
+
+    async def peek(self, stream: Stream, stretch: Stretch, page: Page) -> tuple[Entry, ...]:
+        """The oldest entries of a stretch of a stream that fit the page, personal ones opened."""
         low, high = span(stream)
-        which = "id > ? AND id <= ? ORDER BY id LIMIT ?"
-        return await self._database.read(
-            lambda connection: self._entries(outbox_sql.select(connection, which, (max(after, low), high, limit)))
-        )
+        which = Stretch(max(stretch.after, low), min(stretch.up_to, high))
+        return await self._database.read(lambda connection: self._entries(outbox_sql.page(connection, which, page)))
 
     async def again(self, ids: Sequence[int]) -> tuple[Entry, ...]:
         """The entries of `ids` that still wait, as they are now."""

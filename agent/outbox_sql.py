@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from agent.outbox_schema import MAX_SEQUENCE, split
 from agent.store import Connection
+from cloud_sync.uplink import Page, Stretch
 from contract.boot import BootId
 from contract.record import Stream
 
@@ -53,6 +54,22 @@ def select(connection: Connection, which: str, values: Sequence[int]) -> Iterato
             bytes.fromhex(blob),
             None if boot == "-" else BootId(boot),
         )
+
+
+def newest(connection: Connection, ids: tuple[int, int]) -> int:
+    """The highest id within `ids`, both included; 0 when there is none."""
+    return int(connection.execute("SELECT ifnull(max(id), 0) FROM entry WHERE id BETWEEN ? AND ?", ids).fetchone()[0])
+
+
+def page(connection: Connection, stretch: Stretch, page: Page) -> Iterator[Stored]:
+    """The oldest entries of a stretch that fit the page, in two steps: how far it goes, and what lies there."""
+    sizes = "SELECT id, length(blob) AS size FROM entry WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
+    up_to = connection.execute(
+        f"SELECT max(id) FROM (SELECT id, size, sum(size) OVER (ORDER BY id) AS total FROM ({sizes}))"  # noqa: S608
+        " WHERE total <= ? OR total = size",
+        (*stretch, *page),
+    ).fetchone()[0]
+    return select(connection, "id > ? AND id <= ? ORDER BY id", (stretch.after, up_to)) if up_to else iter(())
 
 
 def delete(connection: Connection, bounds: Iterable[tuple[int, int, int]]) -> dict[Stream, int]:

@@ -3,15 +3,17 @@
 import asyncio
 import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from random import Random
 from typing import Protocol
 
 from cloud_sync import topics
 from cloud_sync.backoff import Backoff
-from cloud_sync.envelope import Hello, decode_receipt, encode_hello
+from cloud_sync.envelope import MAX_RECEIPTED, Hello, decode_receipt, encode_hello
+from cloud_sync.link_settings import LinkSettings
 from cloud_sync.session import Broker, Session, connect
-from cloud_sync.uplink import RESEND_LIMIT_S, Uplink, Waiting
+from cloud_sync.uplink import RESEND_LIMIT_S, Boots, Uplink, Waiting
 from contract.errors import KanmonError, ProtocolError, StoreFull, Tampered, Unreachable
 from contract.ids import GatewayId
 from contract.record import Range
@@ -22,6 +24,8 @@ REMOVE_LINGER_S = 0.05
 """Receipts are gathered this long before they are taken out of the outbox: one transaction instead of many. A crash in
 between costs a repeat, which the hub recognises."""
 REMOVE_RETRY_S = 1.0
+RECONNECT = Backoff(first_s=1.0, limit_s=15.0)
+"""A thousand gateways that lose their hub at once come back spread over a second, or over more while it is away."""
 
 
 class Outbox(Waiting, Protocol):
@@ -29,6 +33,10 @@ class Outbox(Waiting, Protocol):
 
     async def remove(self, ranges: Iterable[Range]) -> None:
         """Take out what a receipt names."""
+        ...
+
+    def receipted(self) -> tuple[Range, ...]:
+        """What the hub has receipted, of the latest epochs, merged: at most MAX_RECEIPTED ranges for its hello."""
         ...
 
 
@@ -52,14 +60,22 @@ class HubLink:
     """Keeps a connection to the first of `brokers` that answers, for as long as `run` runs."""
 
     def __init__(
-        self, brokers: Sequence[Broker], outbox: Outbox, hello: Hello, batch_records: int, backoff: Backoff, told: Told
+        self,
+        brokers: Sequence[Broker],
+        outbox: Outbox,
+        boots: Boots,
+        hello: Hello,
+        told: Told,
+        settings: LinkSettings,
+        backoff: Backoff = RECONNECT,
     ) -> None:
         self._brokers = brokers
         self._outbox = outbox
+        self._boots = boots
         self._hello = hello
-        self._batch_records = batch_records
-        self._backoff = backoff
         self._told = told
+        self._settings = settings
+        self._backoff = backoff
 
     async def run(self, random: Random) -> None:
         """Connect, serve, and connect again; ends only by cancellation."""
@@ -67,8 +83,8 @@ class HubLink:
         for broker in itertools.cycle(self._brokers):
             connection: _Connection | None = None
             try:
-                async with connect(broker) as session:
-                    uplink = Uplink(broker.gateway, self._outbox, session, self._batch_records)
+                async with connect(broker, self._settings) as session:
+                    uplink = Uplink(broker.gateway, self._outbox, self._boots, session, self._settings)
                     connection = _Connection(broker.gateway, self._outbox, session, uplink, self._told)
                     await connection.serve(self._hello)
             except* (Unreachable, StoreFull, Tampered) as group:  # an outbox that cannot be read is waited for, too
@@ -108,7 +124,8 @@ class _Connection:
     async def _greet(self, hello: Hello) -> None:
         """Say hello until the hub answers: a broker may take it before the hub listens, and forget it."""
         for attempt in itertools.count():
-            await self._session.publish(topics.up(self._gateway, topics.HELLO), encode_hello(hello))
+            payload = encode_hello(replace(hello, receipted=self._outbox.receipted()[:MAX_RECEIPTED]))
+            await self._session.publish(topics.up(self._gateway, topics.HELLO), payload)
             try:
                 async with asyncio.timeout(min(HELLO_FIRST_S * 2**attempt, RESEND_LIMIT_S)):
                     await self._was_greeted.wait()

@@ -13,13 +13,11 @@ from urllib.parse import urlsplit
 import aiomqtt
 from paho.mqtt.enums import MQTTErrorCode
 
+from cloud_sync.link_settings import LinkSettings
 from cloud_sync.topics import down_filter
 from contract.errors import Unreachable
 from contract.ids import GatewayId
 
-KEEPALIVE_S = 10
-PUBLISH_TIMEOUT_S = 10.0
-"""A publish without PUBACK for this long is a failure of the link, never a success."""
 INCOMING_LIMIT = 10_000
 DEFAULT_PORT = 1883
 
@@ -63,7 +61,7 @@ class Session:
 
 
 @asynccontextmanager
-async def connect(broker: Broker) -> AsyncIterator[Session]:
+async def connect(broker: Broker, settings: LinkSettings) -> AsyncIterator[Session]:
     """A session with the gateway's downward topics subscribed; Unreachable when the broker does not take it."""
     address = urlsplit(broker.url)
     client = aiomqtt.Client(
@@ -73,8 +71,8 @@ async def connect(broker: Broker) -> AsyncIterator[Session]:
         password=broker.password,
         identifier=broker.gateway,
         clean_session=True,
-        keepalive=KEEPALIVE_S,
-        timeout=PUBLISH_TIMEOUT_S,
+        keepalive=settings.keepalive_s,
+        timeout=settings.publish_timeout_s,
         max_queued_incoming_messages=INCOMING_LIMIT,
         # Nagle's algorithm against delayed acknowledgement stalls a window of small messages by 40 ms.
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],

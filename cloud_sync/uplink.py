@@ -5,24 +5,23 @@ Alerts and data have a window each, so that no backlog stands before an alert. A
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cloud_sync import topics
 from cloud_sync.envelope import MAX_PARTS, Part, encode_envelope
-from contract.boot import BootId
+from cloud_sync.link_settings import LinkSettings
+from contract.boot import BootId, BootTime
 from contract.ids import GatewayId
 from contract.record import Range, Stream
 
 WINDOW = 20
 """Messages in flight per stream: measured best; a thousand cost more, since pending ones are searched."""
-PAGE = 2 * WINDOW
-"""Entries read at once: what keeps the window full, and no more than that in memory."""
 MAX_MESSAGE_BYTES = 512 * 2**10
 """Half of what NATS takes in one message by default."""
-RESEND_FIRST_S = 10.0
 RESEND_LIMIT_S = 300.0
+MAX_ID = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,24 @@ class Entry:
     """The boot whose time its own times rest on; None when they were stamped by a synchronised clock."""
 
 
+class Stretch(NamedTuple):
+    """Entries with an id above `after`, up to and with `up_to`."""
+
+    after: int
+    up_to: int = MAX_ID
+
+
+class Page(NamedTuple):
+    """How much to read at once: at most so many entries with so many bytes of blobs; one entry at least."""
+
+    entries: int
+    blob_bytes: int
+
+
+PAGE = Page(MAX_PARTS, MAX_MESSAGE_BYTES)
+"""What one message can hold, and no more than that in memory."""
+
+
 class Waiting(Protocol):
     """The outbox as the uplink sees it."""
 
@@ -43,17 +60,50 @@ class Waiting(Protocol):
         """How often something that waits was withdrawn: entries read before are not to be sent as they were."""
         ...
 
-    async def added(self, stream: Stream) -> None:
-        """Return once something was added to the stream since the last call."""
+    @property
+    def generation(self) -> int:
+        """How often ids began anew, since the file was deleted, replaced or restored: ids read before name nothing."""
         ...
 
-    async def peek(self, stream: Stream, after: int, limit: int) -> tuple[Entry, ...]:
-        """At most `limit` entries with an id above `after`, oldest first."""
+    async def added(self, stream: Stream) -> None:
+        """Return once something was added to the stream since the last call, or the generation changed."""
+        ...
+
+    async def newest(self, stream: Stream) -> int:
+        """The highest id that waits in the stream; 0 when nothing does. Whatever is added later has a higher one."""
+        ...
+
+    async def peek(self, stream: Stream, stretch: Stretch, page: Page) -> tuple[Entry, ...]:
+        """The oldest entries of a stretch, in the order of their ids, as many as fit the page."""
         ...
 
     async def again(self, ids: Sequence[int]) -> tuple[Entry, ...]:
         """Those of `ids` that still wait, as they are now: a withdrawal may have emptied them."""
         ...
+
+
+class Boots(Protocol):
+    """What is known of when this gateway booted."""
+
+    def times(self, boots: Collection[BootId]) -> tuple[BootTime, ...] | None:
+        """What is known of each of `boots`. None: the present boot is among them and its time is not known yet."""
+        ...
+
+    async def learnt(self) -> None:
+        """Return once the present boot's time is known; at once when it is."""
+        ...
+
+
+class KnownTime:
+    """The boots of a gateway whose clock was never wrong: no entry of it rests on one."""
+
+    def times(self, boots: Collection[BootId]) -> tuple[BootTime, ...]:
+        """Nothing."""
+        del boots
+        return ()
+
+    async def learnt(self) -> None:
+        """At once."""
 
 
 class Publisher(Protocol):
@@ -72,24 +122,20 @@ class _Message:
 
 
 class Uplink:
-    """The sending half of one connection. `batch_records`: most records in one message.
+    """The sending half of one connection.
 
-    A message without receipt is sent again after `resend_first_s`, then after twice as long, up to RESEND_LIMIT_S.
+    A message without receipt is sent again after `settings.resend_first_s`, then after twice as long, up to
+    RESEND_LIMIT_S.
     """
 
     def __init__(
-        self,
-        gateway: GatewayId,
-        outbox: Waiting,
-        session: Publisher,
-        batch_records: int,
-        resend_first_s: float = RESEND_FIRST_S,
+        self, gateway: GatewayId, outbox: Waiting, boots: Boots, session: Publisher, settings: LinkSettings
     ) -> None:
         self._gateway = gateway
         self._outbox = outbox
+        self._boots = boots
         self._session = session
-        self._batch_records = batch_records
-        self._resend_first_s = resend_first_s
+        self._settings = settings
         self._sent: set[_Message] = set()
 
     async def forward(self) -> None:
@@ -112,11 +158,11 @@ class Uplink:
         after = 0
         while True:
             withdrawals = self._outbox.withdrawals
-            entries = await self._outbox.peek(stream, after, PAGE)
+            entries = await self._outbox.peek(stream, Stretch(after), PAGE)
             if not entries:
                 await self._outbox.added(stream)
                 continue
-            for batch in _batches(entries, self._batch_records):
+            for batch in _batches(entries, self._settings.batch_records):
                 await window.acquire()
                 tasks.create_task(self._deliver(stream, batch, withdrawals, window), name=f"deliver-{stream}")
             after = entries[-1].id
@@ -126,12 +172,12 @@ class Uplink:
     ) -> None:
         message = _Message([entry.id for entry in entries], {entry.part.range for entry in entries})
         self._sent.add(message)
-        wait_s = self._resend_first_s
+        wait_s = self._settings.resend_first_s
         while entries:
             if withdrawals != self._outbox.withdrawals:  # since these were read: a full window may wait for hours
                 withdrawals, entries = self._outbox.withdrawals, await self._outbox.again(message.ids)
                 continue
-            payload = encode_envelope([entry.part for entry in entries])
+            payload = encode_envelope([entry.part for entry in entries], await self._times(stream, entries))
             await self._session.publish(topics.up(self._gateway, stream), payload)
             try:
                 async with asyncio.timeout(wait_s):
@@ -142,6 +188,15 @@ class Uplink:
                 withdrawals, entries = self._outbox.withdrawals, await self._outbox.again(message.ids)
         self._sent.discard(message)
         window.release()
+
+    async def _times(self, stream: Stream, entries: Sequence[Entry]) -> tuple[BootTime, ...]:
+        """What the hub is told of the boots that entries rest on: data waits for the present one's, alerts do not."""
+        boots = {entry.boot for entry in entries if entry.boot is not None}
+        while (times := self._boots.times(boots)) is None:
+            if stream is Stream.ALERT:
+                return tuple(time for boot in boots for time in self._boots.times([boot]) or ())
+            await self._boots.learnt()
+        return times
 
 
 def _covers(outer: Range, inner: Range) -> bool:

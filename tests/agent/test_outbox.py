@@ -17,6 +17,7 @@ from agent.seal import KeyFolder
 from agent.store import Database
 from cloud_sync.blob import decode
 from cloud_sync.envelope import MAX_RECEIPTED
+from cloud_sync.uplink import Page, Stretch
 from contract.boot import BootId, BootTime, TimeBase
 from contract.consent import Purpose
 from contract.errors import StoreFull
@@ -53,7 +54,7 @@ async def outbox_in(folder: Path, epoch: Epoch = EPOCHS[0], batch_records: int =
 
 
 async def everything(outbox: Outbox, stream: Stream = Stream.DATA):
-    return await outbox.peek(stream, 0, 10_000)
+    return await outbox.peek(stream, Stretch(0), Page(10_000, 2**30))
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

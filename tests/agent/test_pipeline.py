@@ -24,6 +24,7 @@ from agent.rules.registry import RULES
 from agent.seal import KeyFolder
 from agent.store import Database
 from cloud_sync.blob import decode
+from cloud_sync.uplink import Page, Stretch
 from contract.alert import Transition
 from contract.consent import Purpose
 from contract.device import LinkState
@@ -99,7 +100,7 @@ class Gateway:
 
     async def records(self, stream: Stream = Stream.DATA):
         await self.committer.flush()
-        entries = await self.outbox.peek(stream, 0, 10_000)
+        entries = await self.outbox.peek(stream, Stretch(0), Page(10_000, 2**30))
         return [
             (entry.part.purpose, record) for entry in entries if entry.part.blob for record in decode(entry.part.blob)
         ]

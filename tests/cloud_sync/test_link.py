@@ -6,8 +6,10 @@ from random import Random
 
 from cloud_sync.backoff import Backoff
 from cloud_sync.envelope import Hello, Receipt, encode_receipt
-from cloud_sync.link import HubLink
+from cloud_sync.link import HubLink, Outbox
+from cloud_sync.link_settings import LinkSettings
 from cloud_sync.session import Broker
+from cloud_sync.uplink import KnownTime, Page, Stretch
 from contract.errors import StoreFull
 from contract.ids import Epoch, GatewayId
 from contract.record import Stream
@@ -23,12 +25,18 @@ GREETING = publish(b"kanmon/gw-1/down/hello", encode_receipt(Receipt((), datetim
 class Empty:
     """An outbox with nothing in it."""
 
-    withdrawals = 0
+    withdrawals = generation = 0
 
     async def added(self, stream: Stream) -> None:
         await asyncio.Event().wait()
 
-    async def peek(self, stream: Stream, after: int, limit: int) -> tuple:
+    async def newest(self, stream: Stream) -> int:
+        return 0
+
+    async def peek(self, stream: Stream, stretch: Stretch, page: Page) -> tuple:
+        return ()
+
+    def receipted(self) -> tuple:
         return ()
 
     async def again(self, ids) -> tuple:
@@ -57,6 +65,11 @@ class Heard:
         self.events.append("fault")
 
 
+def link_over(broker: Broker, outbox: Outbox, heard: Heard) -> HubLink:
+    hasty = Backoff(0.001, 0.002, 0.001)
+    return HubLink([broker], outbox, KnownTime(), Hello("0.1.0", EPOCH), heard, LinkSettings(), hasty)
+
+
 async def test_it_connects_again_after_every_loss_and_stops_when_told_to():
     """Promise 1: a hub that is killed ten times still gets what waits."""
     connections = 0
@@ -78,7 +91,7 @@ async def test_it_connects_again_after_every_loss_and_stops_when_told_to():
     server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     broker = Broker(f"mqtt://127.0.0.1:{port}", GatewayId("gw-1"), "x")
-    link = HubLink([broker], Empty(), Hello("0.1.0", EPOCH), 100, Backoff(0.001, 0.002, 0.001), heard)
+    link = link_over(broker, Empty(), heard)
     task = asyncio.ensure_future(link.run(Random(1)))
     async with server:
         await until(lambda: connections >= 10 or task.done())
@@ -96,7 +109,7 @@ class Unreadable(Empty):
     def __init__(self) -> None:
         self.reads = 0
 
-    async def peek(self, stream: Stream, after: int, limit: int) -> tuple:
+    async def peek(self, stream: Stream, stretch: Stretch, page: Page) -> tuple:
         self.reads += 1
         raise StoreFull("outbox.db: disk I/O error")
 
@@ -115,7 +128,7 @@ async def test_an_outbox_that_cannot_be_read_costs_the_connection_and_no_more():
     server = await asyncio.start_server(take, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     broker = Broker(f"mqtt://127.0.0.1:{port}", GatewayId("gw-1"), "x")
-    link = HubLink([broker], outbox, Hello("0.1.0", EPOCH), 100, Backoff(0.001, 0.002, 0.001), heard)
+    link = link_over(broker, outbox, heard)
     task = asyncio.ensure_future(link.run(Random(1)))
     async with server:
         await until(lambda: outbox.reads >= 6 or task.done())

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from cloud_sync.session import PUBLISH_TIMEOUT_S, Broker, connect
+from cloud_sync.link_settings import LinkSettings
+from cloud_sync.session import Broker, connect
 from contract.errors import Unreachable
 from contract.ids import GatewayId
 from support.broker_door import Play, closes, closes_after_connack, closes_after_connect
@@ -24,7 +25,7 @@ async def test_a_close_before_the_answer_is_told_at_once(play: Play, reset: bool
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         broker = Broker(f"mqtt://127.0.0.1:{port}", GatewayId("gw-1"), "secret")
-        async with asyncio.timeout(PUBLISH_TIMEOUT_S / 2):
+        async with asyncio.timeout(LinkSettings().publish_timeout_s / 2):
             with pytest.raises(Unreachable):
-                async with connect(broker):
+                async with connect(broker, LinkSettings()):
                     pytest.fail("a session without a broker")

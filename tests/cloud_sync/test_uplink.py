@@ -1,6 +1,7 @@
 """The uplink against a hub that forgets, repeats and goes away: everything arrives, and only receipts end a message."""
 
 import asyncio
+from itertools import accumulate
 from random import Random
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud_sync.envelope import Part, decode_envelope
-from cloud_sync.uplink import WINDOW, Entry, Uplink
+from cloud_sync.link_settings import LinkSettings
+from cloud_sync.uplink import WINDOW, Entry, KnownTime, Page, Stretch, Uplink
 from contract.errors import Unreachable
 from contract.ids import Epoch, GatewayId
 from contract.record import Range, Stream
@@ -25,7 +27,7 @@ class MemoryOutbox:
         self.entries: dict[Stream, dict[int, Entry]] = {stream: {} for stream in Stream}
         self._events = {stream: asyncio.Event() for stream in Stream}
         self._next = dict.fromkeys(Stream, 1)
-        self.withdrawals = 0
+        self.withdrawals = self.generation = 0
 
     def put(self, stream: Stream, records: int, blob: bytes = b"x") -> None:
         first = self._next[stream]
@@ -38,8 +40,13 @@ class MemoryOutbox:
         await self._events[stream].wait()
         self._events[stream].clear()
 
-    async def peek(self, stream: Stream, after: int, limit: int) -> tuple[Entry, ...]:
-        return tuple(entry for id_, entry in sorted(self.entries[stream].items()) if id_ > after)[:limit]
+    async def newest(self, stream: Stream) -> int:
+        return max(self.entries[stream], default=0)
+
+    async def peek(self, stream: Stream, stretch: Stretch, page: Page) -> tuple[Entry, ...]:
+        found = [e for id_, e in sorted(self.entries[stream].items()) if stretch.after < id_ <= stretch.up_to]
+        sizes = list(accumulate(len(entry.part.blob) for entry in found))
+        return tuple(e for n, e in enumerate(found[: page.entries]) if n == 0 or sizes[n] <= page.blob_bytes)
 
     async def again(self, ids) -> tuple[Entry, ...]:
         return tuple(entries[id_] for entries in self.entries.values() for id_ in ids if id_ in entries)
@@ -78,10 +85,15 @@ class Hub:
             asyncio.get_running_loop().call_soon(self.uplink.receipted, ranges)
 
 
+def uplink_over(outbox, session, batch_records: int, resend_first_s: float = 10.0) -> Uplink:
+    settings = LinkSettings(batch_records=batch_records, resend_first_s=resend_first_s)
+    return Uplink(GATEWAY, outbox, KnownTime(), session, settings)
+
+
 async def serve(hub: Hub, outbox: MemoryOutbox, batch_records: int = 10) -> None:
     """Connections, one after the other, until everything is receipted."""
     while not outbox.is_empty:
-        hub.uplink = Uplink(GATEWAY, outbox, hub, batch_records, resend_first_s=0.005)
+        hub.uplink = uplink_over(outbox, hub, batch_records, 0.005)
         task = asyncio.ensure_future(hub.uplink.forward())
         try:
             await until(lambda task=task: outbox.is_empty or task.done())
@@ -110,7 +122,7 @@ async def test_without_receipts_the_window_fills_and_sending_stops():
     for _ in range(WINDOW * 3):
         outbox.put(Stream.DATA, 10)
     hub = Hub(outbox, lambda: "silent")
-    uplink = Uplink(GATEWAY, outbox, hub, 10)
+    uplink = uplink_over(outbox, hub, 10)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(uplink.forward())
         await until(lambda: len(hub.topics) == WINDOW)
@@ -126,7 +138,7 @@ async def test_an_alert_does_not_wait_behind_a_full_window_of_data():
     for _ in range(WINDOW * 2):
         outbox.put(Stream.DATA, 10)
     hub = Hub(outbox, lambda: "silent")
-    uplink = Uplink(GATEWAY, outbox, hub, 10)
+    uplink = uplink_over(outbox, hub, 10)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(uplink.forward())
         await until(lambda: len(hub.topics) == WINDOW)
@@ -148,7 +160,7 @@ async def test_what_was_withdrawn_after_sending_is_sent_again_as_a_tombstone():
                 id_: Entry(id_, Part(entry.part.range, None, b"")) for id_, entry in outbox.entries[Stream.DATA].items()
             }
 
-    uplink = Uplink(GATEWAY, outbox, Forgetful(outbox, None), 10, resend_first_s=0.001)
+    uplink = uplink_over(outbox, Forgetful(outbox, None), 10, 0.001)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(uplink.forward())
         await until(lambda: len(payloads) > 1)
@@ -162,7 +174,7 @@ async def test_one_receipt_may_cover_several_messages():
     for _ in range(3):
         outbox.put(Stream.DATA, 10)
     hub = Hub(outbox, lambda: "silent")
-    uplink = Uplink(GATEWAY, outbox, hub, 10)
+    uplink = uplink_over(outbox, hub, 10)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(uplink.forward())
         await until(lambda: len(hub.topics) == 3)
@@ -183,7 +195,7 @@ async def test_what_is_withdrawn_while_the_window_is_full_is_not_sent():
 
     for _ in range(WINDOW + 5):
         outbox.put(Stream.DATA, 1)
-    uplink = Uplink(GATEWAY, outbox, Silent(), 1)
+    uplink = uplink_over(outbox, Silent(), 1)
     task = asyncio.ensure_future(uplink.forward())
     await until(lambda: len(sent) == WINDOW)
     entries = outbox.entries[Stream.DATA]
