@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from contract.errors import KanmonError, Misconfigured, Unreachable
+from hub.environment import Role
 
 if TYPE_CHECKING:
     from hub.settings import Settings
@@ -46,22 +47,25 @@ _Port = Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a fre
 def serve(
     state: _State,
     config: _Config = None,
+    role: Annotated[Role, typer.Option(help="What this process does; several of each may run.")] = Role.ALL,
     http_port: _Port = None,
     mqtt_port: _Port = None,
     nats_port: _Port = None,
     as_json: _Json = False,
 ) -> None:
     """Run the hub until SIGTERM or SIGINT. Says "ready" on standard error once it answers."""
+    from hub import environment
     from hub import settings as hub_settings
 
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:
         settings = hub_settings.load(config)
+        environment.check(environment.read(os.environ), role, settings.broker.replicas)
     except Misconfigured as error:
         _fail(error, _CONFIGURATION, as_json)
     settings = hub_settings.with_ports(settings, http_port, mqtt_port, nats_port)
     try:
-        asyncio.run(_serve(state, settings, as_json))
+        asyncio.run(_serve(state, settings, role, as_json))
     except Unreachable as error:
         _fail(error, _UNREACHABLE, as_json)
     except KanmonError as error:
@@ -70,30 +74,39 @@ def serve(
 
 @gateway.command("add")
 def gateway_add(
-    name: Annotated[str, typer.Argument(metavar="ID", help="The gateway's id.")],
+    names: Annotated[list[str], typer.Argument(metavar="ID...", help="The gateways' ids.")],
     state: _State,
+    nats_users: Annotated[
+        Path | None, typer.Option(help="Also write who may connect here, for the servers of a cluster to include.")
+    ] = None,
     as_json: _Json = False,
 ) -> None:
-    """Make the broker credential of a gateway, and let a running hub accept it at once."""
+    """Make the broker credentials of gateways, and let a running hub accept them at once."""
     from hub import credentials
-    from hub.nats_server import executable, reload_users
+    from hub.nats_server import executable, reload_users, write_users
     from hub.state_folder import StateFolder
 
     folder = StateFolder(state.absolute())
     try:
         folder.make()
-        path, is_new = credentials.add_gateway(folder.credentials, name)
+        made = credentials.add_gateways(folder.credentials, names)
         is_told = reload_users(folder, executable(os.environ))
+        if nats_users is not None:
+            write_users(nats_users, folder)
     except Misconfigured as error:
         _fail(error, _CONFIGURATION, as_json)
     if as_json:
-        said = {"gateway": name, "password_file": str(path), "is_new": is_new, "hub_told": is_told}
-        typer.echo(json.dumps(said, ensure_ascii=False))
+        said = [
+            {"gateway": name, "password_file": str(path), "is_new": is_new}
+            for name, (path, is_new) in zip(names, made, strict=True)
+        ]
+        typer.echo(json.dumps({"gateways": said, "hub_told": is_told}, ensure_ascii=False))
     else:
-        typer.echo(str(path))
+        for path, _ in made:
+            typer.echo(str(path))
 
 
-async def _serve(state: Path, settings: "Settings", as_json: bool) -> None:
+async def _serve(state: Path, settings: "Settings", role: Role, as_json: bool) -> None:
     from hub.main import serve as serve_hub
     from hub.state_folder import Running, StateFolder
 
@@ -104,11 +117,13 @@ async def _serve(state: Path, settings: "Settings", as_json: bool) -> None:
     def ready(running: Running) -> None:
         if as_json:
             ports = {"http": running.http_port, "mqtt": running.mqtt_port, "nats": running.nats_port}
-            typer.echo(json.dumps({"ready": True, "pid": running.pid, **ports}))
-        typer.echo(f"ready: http://127.0.0.1:{running.http_port} (MQTT {running.mqtt_port})", err=True)
+            typer.echo(json.dumps({"ready": True, "pid": running.pid, "role": role, **ports}))
+        places = [f"http://127.0.0.1:{running.http_port}"] if role.answers else [f"role {role}"]
+        places += [f"(MQTT {running.mqtt_port})"] if running.mqtt_port else []
+        typer.echo(f"ready: {' '.join(places)}", err=True)
 
     try:
-        await serve_hub(StateFolder(state.absolute()), settings, os.environ, stop, ready)
+        await serve_hub(StateFolder(state.absolute()), settings, os.environ, stop, ready, role)
     except BaseExceptionGroup as group:
         expected, others = group.split(KanmonError)
         if expected is None or others is not None:

@@ -29,15 +29,22 @@ def ensure(folder: Path, user: str) -> str:
     return path.read_text("utf-8").strip()
 
 
-def add_gateway(folder: Path, name: str) -> tuple[Path, bool]:
-    """The credential file of gateway `name`, and whether it is new. Misconfigured when the name cannot be one."""
-    if not is_id(name) or name in RESERVED_NAMES:
-        fix = "Take 1 to 63 of a-z, 0-9, '-' and '_', starting and ending with a letter or digit, and not 'hub'"
-        raise Misconfigured(Fault("gateway id", 0, "this is no gateway's name", fix))
-    path = credential_path(folder, name)
-    is_new = not path.exists()
-    ensure(folder, name)
-    return path, is_new
+def add_gateways(folder: Path, names: Sequence[str]) -> list[tuple[Path, bool]]:
+    """The credential file of each gateway in `names`, and whether it is new.
+
+    Misconfigured, and none is made, when one of the names cannot be a gateway's.
+    """
+    fix = "Take 1 to 63 of a-z, 0-9, '-' and '_', starting and ending with a letter or digit, and not 'hub'"
+    wrong = [name for name in names if not is_id(name) or name in RESERVED_NAMES]
+    if wrong:
+        raise Misconfigured(
+            *(Fault(f"gateway id {name[:80]!r}", 0, "this is no gateway's name", fix) for name in wrong)
+        )
+    paths = [credential_path(folder, name) for name in names]
+    made = [(path, not path.exists()) for path in paths]
+    for name in names:
+        ensure(folder, name)
+    return made
 
 
 def gateways(folder: Path) -> Sequence[GatewayId]:
@@ -48,6 +55,8 @@ def gateways(folder: Path) -> Sequence[GatewayId]:
 
 def users_config(folder: Path) -> str:
     """The server's `authorization` block: the hub may do everything, a gateway its own topics and nothing else.
+
+    The same for the embedded server and, included in the configuration of each, for the servers of a cluster.
 
     Passwords stand in it in plain text, so it lies beside the credential files under the same rights. The server
     takes bcrypt hashes too, but nothing in the standard library makes them and these secrets cannot be guessed.

@@ -3,94 +3,181 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
+from typing import TypeVar
 
 from cloud_sync.backoff import Backoff
-from hub import broker, credentials, ingest, nats_server, orphan
+from contract.errors import Unreachable
+from hub import broker, credentials, environment, ingest, nats_server, orphan
 from hub.api.app import create_app
-from hub.broker import Access
+from hub.broker import Broker, Keeping
+from hub.environment import Access, Environment, Role
 from hub.feed import Feed
 from hub.nats_server import LOOPBACK, NatsServer, Ports
 from hub.settings import Settings
 from hub.state_folder import Running, StateFolder
 from hub.store.store import Store
 from hub.web import WebServer, listen
+from lifeline.systemd import Lifeline
 
 _BROKER_RESTART = Backoff(first_s=0.2, limit_s=10.0)
+_START_RETRY = Backoff(first_s=0.2, limit_s=2.0)
+_START_LIMIT_S = 30.0
+"""How long a start waits for a broker or database that others run; whoever started us may try again."""
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
-class _Broker:
-    """How to reach the broker; `server` is None when it is not our child."""
+class _Reached:
+    """How to reach the broker, and for how long to try at the start (None: it is our child, and comes again)."""
 
     access: Access
     ports: Ports
-    server: NatsServer | None
+    patience_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Hub:
+    """What a process was started with."""
+
+    state: StateFolder
+    settings: Settings
+    environment: Environment
+    role: Role
+    lifeline: Lifeline
+    stop: asyncio.Event
+    ready: Callable[[Running], None]
 
 
 async def serve(
     state: StateFolder,
     settings: Settings,
-    environment: Mapping[str, str],
+    variables: Mapping[str, str],
     stop: asyncio.Event,
     ready: Callable[[Running], None],
+    role: Role = Role.ALL,
 ) -> None:
-    """Run a hub on `state` until `stop` is set; `ready` is called once it answers.
+    """Run a hub on `state` until `stop` is set; `ready` is called once it answers or takes messages.
 
-    Raises Misconfigured (port, folder, file), Occupied (second instance) or Unreachable (external broker).
+    Raises Misconfigured (port, folder, file, environment), Occupied (second instance) or Unreachable (a broker or
+    database that others run).
     """
+    surroundings = environment.read(variables)
+    environment.check(surroundings, role, settings.broker.replicas)
     state.make()
+    is_ready = asyncio.Event()
+
+    def told(running: Running) -> None:
+        is_ready.set()
+        ready(running)
+
+    hub = _Hub(state, settings, surroundings, role, Lifeline.of(variables), stop, told)
     with state.occupied():
-        web_socket = listen(settings.http.host, settings.http.port)
-        feed = Feed()
-        async with (
-            Store(state.database) as store,
-            _broker(state, settings, environment) as reached,
-            broker.connected(reached.access) as connection,
-        ):
-            await ingest.relay(connection, feed)
-            app = create_app(store, feed, settings, _now)
-            web = WebServer(app, web_socket)
-            async with asyncio.TaskGroup() as tasks:
-                consumer = ingest.Ingest(connection, store, _now, _random())
-                running = [tasks.create_task(consumer.run(), name="ingest")]
-                if reached.server is not None:
-                    running.append(tasks.create_task(reached.server.keep_running(), name="broker"))
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(_run(hub, variables), name="hub")
+            stopping = tasks.create_task(stop.wait(), name="stop")
+            await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not is_ready.is_set():
+                # Told to stop while it waits for its broker.
+                running.cancel()
+            stopping.cancel()
+
+
+async def _run(hub: _Hub, variables: Mapping[str, str]) -> None:
+    async with AsyncExitStack() as stack:
+        web_socket: socket.socket | None = None
+        if hub.role.answers:
+            web_socket = stack.enter_context(listen(hub.settings.http.host, hub.settings.http.port))
+        store = await _eventually(lambda: stack.enter_async_context(Store(hub.state.database)), _START_LIMIT_S)
+        reached = await stack.enter_async_context(_broker(hub, variables))
+        connection = await _eventually(
+            lambda: stack.enter_async_context(broker.connected(reached.access)), reached.patience_s
+        )
+        async with asyncio.TaskGroup() as tasks:
+            feed, running = Feed(), []
+            consumer: ingest.Ingest | None = None
+            if hub.role.takes_in:
+                consumer = await stack.enter_async_context(_ingest(hub, connection, store, reached.patience_s))
+                running.append(tasks.create_task(consumer.run(), name="ingest"))
+            web: WebServer | None = None
+            if web_socket is not None:
+                await ingest.relay(connection, feed)
+                web = WebServer(create_app(store, feed, hub.settings, _now), web_socket)
                 tasks.create_task(web.serve(), name="web")
-                told = Running(os.getpid(), _port(web_socket), reached.ports.mqtt, reached.ports.nats)
                 await web.is_ready()
-                state.announce(told)
-                ready(told)
-                await stop.wait()
-                # Feed first: event streams end by themselves and do not hold the web server up.
-                feed.close()
+            gets_on = consumer.gets_on if consumer is not None else lambda: True
+            running.append(tasks.create_task(hub.lifeline.keep(gets_on), name="lifeline"))
+            _tell(hub, Running(os.getpid(), _port(web_socket), reached.ports.mqtt, reached.ports.nats, hub.role))
+            await hub.stop.wait()
+            hub.lifeline.stopping()
+            # Feed first: event streams end by themselves and do not hold the web server up.
+            feed.close()
+            if web is not None:
                 web.stop()
-                for task in running:
-                    task.cancel()
+            for task in running:
+                task.cancel()
 
 
 @asynccontextmanager
-async def _broker(state: StateFolder, settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[_Broker]:
-    external = environment.get("KANMON_NATS_URL")
-    if external:
-        yield _Broker(Access(external), Ports(0, 0), None)
+async def _ingest(
+    hub: _Hub, connection: Broker, store: Store, patience_s: float | None
+) -> AsyncIterator[ingest.Ingest]:
+    keeping = Keeping(hub.settings.broker.replicas, hub.settings.broker.stream_bytes)
+    # SQLite has one writer: a second worker would only wait for it.
+    workers = 1 if hub.environment.database_url is None else hub.settings.ingest.workers
+    async with connection.upward(keeping) as upward:
+        await _eventually(upward.ensure, patience_s)
+        yield ingest.Ingest(connection, upward, store, workers, _now, _random())
+
+
+@asynccontextmanager
+async def _broker(hub: _Hub, variables: Mapping[str, str]) -> AsyncIterator[_Reached]:
+    if hub.environment.broker is not None:
+        yield _Reached(hub.environment.broker, Ports(0, 0), _START_LIMIT_S)
         return
-    program = nats_server.executable(environment)
+    table, state = hub.settings.broker, hub.state
+    program = nats_server.executable(variables)
     # Before the ports are looked at: the orphan may hold them.
     await asyncio.to_thread(orphan.end, nats_server.pid_path(state), program, nats_server.config_path(state))
-    ports = nats_server.choose_ports(settings.broker.nats_port, settings.broker.mqtt_port)
-    server = NatsServer(state, program, ports, _BROKER_RESTART, _random())
-    async with server.started():
+    ports = nats_server.choose_ports(table.nats_port, table.mqtt_port)
+    server = NatsServer(state, program, ports, table.stream_bytes, _BROKER_RESTART, _random())
+    async with server.started(), asyncio.TaskGroup() as tasks:
+        # From here on: a server that dies while the hub starts is started again as at any other time.
+        watched = tasks.create_task(server.keep_running(), name="broker")
         password = credentials.ensure(state.credentials, credentials.HUB_USER)
-        yield _Broker(Access(f"nats://{LOOPBACK}:{ports.nats}", credentials.HUB_USER, password), ports, server)
+        try:
+            yield _Reached(Access((f"nats://{LOOPBACK}:{ports.nats}",), credentials.HUB_USER, password), ports, None)
+        finally:
+            watched.cancel()
 
 
-def _port(web_socket: socket.socket) -> int:
-    port: int = web_socket.getsockname()[1]
+async def _eventually(step: Callable[[], Awaitable[_Result]], limit_s: float | None) -> _Result:
+    """The result of `step`, tried again while it is Unreachable and the limit, if any, has not passed."""
+    loop, random, attempt = asyncio.get_running_loop(), _random(), 0
+    end = float("inf") if limit_s is None else loop.time() + limit_s
+    while True:
+        try:
+            return await step()
+        except Unreachable:
+            attempt += 1
+            delay_s = _START_RETRY.delay_s(attempt, random)
+            if loop.time() + delay_s > end:
+                raise
+            await asyncio.sleep(delay_s)
+
+
+def _tell(hub: _Hub, running: Running) -> None:
+    hub.state.announce(running)
+    hub.ready(running)
+    hub.lifeline.ready(f"role {hub.role}")
+
+
+def _port(web_socket: socket.socket | None) -> int:
+    port: int = 0 if web_socket is None else web_socket.getsockname()[1]
     return port
 
 

@@ -24,8 +24,8 @@ from hub import credentials, leash, orphan
 from hub.state_folder import StateFolder, write_private
 
 MAX_PAYLOAD_BYTES = 4 * 2**20
-MAX_STORE_BYTES = 2 * 2**30
-"""The upward stream takes 1 GiB; the rest is for MQTT sessions."""
+SESSION_BYTES = 2**30
+"""Beside what waits for ingest: room for MQTT sessions."""
 LOG_NAME, LOG_BYTES = "nats.log", 2**20
 LOOPBACK = "127.0.0.1"
 
@@ -82,10 +82,13 @@ def port_taken(what: str, port: int, error: OSError) -> Misconfigured:
 class NatsServer:
     """The child process of one state folder."""
 
-    def __init__(self, state: StateFolder, program: Path, ports: Ports, backoff: Backoff, random: Random) -> None:
+    def __init__(
+        self, state: StateFolder, program: Path, ports: Ports, stream_bytes: int, backoff: Backoff, random: Random
+    ) -> None:
         self._state = state
         self._program = program
         self._ports = ports
+        self._stream_bytes = stream_bytes
         self._backoff = backoff
         self._random = random
         self._process: asyncio.subprocess.Process | None = None
@@ -94,7 +97,7 @@ class NatsServer:
     async def started(self) -> AsyncIterator[None]:
         """The server runs inside; `keep_running` watches it meanwhile."""
         write_private(users_path(self._state), credentials.users_config(self._state.credentials))
-        write_private(config_path(self._state), _config(self._state, self._ports))
+        write_private(config_path(self._state), _config(self._state, self._ports, self._stream_bytes))
         await self._start()
         try:
             yield
@@ -143,6 +146,15 @@ class NatsServer:
         pid_path(self._state).unlink(missing_ok=True)
 
 
+def write_users(path: Path, state: StateFolder) -> None:
+    """Put the users at `path`, readable by the owner only; Misconfigured when that cannot be."""
+    try:
+        write_private(path, credentials.users_config(state.credentials))
+    except OSError as error:
+        fault = Fault(str(path), 0, f"cannot be written ({error.strerror})", "Name a file in a folder of this user")
+        raise Misconfigured(fault) from error
+
+
 def reload_users(state: StateFolder, program: Path) -> bool:
     """Write the users anew and tell a running server; returns whether one was told."""
     write_private(users_path(state), credentials.users_config(state.credentials))
@@ -168,13 +180,13 @@ def pid_path(state: StateFolder) -> Path:
     return state.nats / "nats.pid"
 
 
-def _config(state: StateFolder, ports: Ports) -> str:
+def _config(state: StateFolder, ports: Ports, stream_bytes: int) -> str:
     settings = {
         "server_name": "kanmon",
         "host": LOOPBACK,
         "port": ports.nats,
         "max_payload": MAX_PAYLOAD_BYTES,
-        "jetstream": {"store_dir": str(state.nats / "store"), "max_file_store": MAX_STORE_BYTES},
+        "jetstream": {"store_dir": str(state.nats / "store"), "max_file_store": stream_bytes + SESSION_BYTES},
         "mqtt": {"host": LOOPBACK, "port": ports.mqtt},
         "log_file": str(state.nats / LOG_NAME),
         "logfile_size_limit": LOG_BYTES,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contract.errors import Fault, KanmonError, Misconfigured
+from hub.environment import Role
 
 
 class Occupied(KanmonError):
@@ -17,12 +18,13 @@ class Occupied(KanmonError):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What `running.json` says of a hub that is ready."""
+    """What `running.json` says of a hub that is ready. Port 0: it does not listen there."""
 
     pid: int
     http_port: int
     mqtt_port: int
     nats_port: int
+    role: Role = Role.ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,8 @@ class StateFolder:
 
     def announce(self, running: Running) -> None:
         """Write `running.json`."""
-        said = {"pid": running.pid, "http": running.http_port, "mqtt": running.mqtt_port, "nats": running.nats_port}
-        write_private(self.running, json.dumps(said))
+        ports = {"http": running.http_port, "mqtt": running.mqtt_port, "nats": running.nats_port}
+        write_private(self.running, json.dumps({"pid": running.pid, "role": running.role, **ports}))
 
 
 def write_private(path: Path, text: str) -> None:

@@ -5,9 +5,11 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
 import pytest
@@ -200,27 +202,66 @@ async def test_nothing_in_the_state_folder_is_for_others_to_read(tmp_path: Path)
         assert {path.name: path.stat().st_mode & 0o077 for path in secret if path.stat().st_mode & 0o077} == {}
 
 
-async def test_gateway_add_tells_where_the_password_lies(tmp_path: Path) -> None:
-    async def add(name: str) -> tuple[int | None, dict[str, object]]:
-        arguments = ("gateway", "add", name, "--state", str(tmp_path), "--json")
-        pipe = asyncio.subprocess.PIPE
-        program = Path(sys.executable).with_name("kanmon-hub")
-        process = await asyncio.create_subprocess_exec(str(program), *arguments, stdout=pipe)
-        out, _ = await process.communicate()
-        return process.returncode, json.loads(out)
+async def add(root: Path, *names: str) -> tuple[int | None, dict[str, Any]]:
+    arguments = ("gateway", "add", *names, "--state", str(root), "--json")
+    pipe = asyncio.subprocess.PIPE
+    program = Path(sys.executable).with_name("kanmon-hub")
+    process = await asyncio.create_subprocess_exec(str(program), *arguments, stdout=pipe)
+    out, _ = await process.communicate()
+    return process.returncode, json.loads(out)
 
-    code, said = await add("gw-karato")
-    assert (code, said["is_new"], said["hub_told"]) == (0, True, False)
-    path = Path(str(said["password_file"]))
+
+async def test_gateway_add_tells_where_the_password_lies(tmp_path: Path) -> None:
+    code, said = await add(tmp_path, "gw-karato")
+    ((gateway, is_told),) = [(one, said["hub_told"]) for one in said["gateways"]]
+    assert (code, gateway["is_new"], is_told) == (0, True, False)
+    path = Path(gateway["password_file"])
     assert path == tmp_path / "credentials" / "gw-karato.password"
     password = path.read_text()
     assert len(password) >= 40
-    code, said = await add("gw-karato")
-    assert (code, said["is_new"], path.read_text()) == (0, False, password)
+    code, said = await add(tmp_path, "gw-karato")
+    assert (code, said["gateways"][0]["is_new"], path.read_text()) == (0, False, password)
     for wrong in ("hub", "../x", "GW", ""):
-        code, said = await add(wrong)
+        code, said = await add(tmp_path, "gw-new", wrong)
         assert code == 2
         assert set(said) == {"error"}
+    assert not (tmp_path / "credentials" / "gw-new.password").exists(), "all or none"
+
+
+async def test_a_thousand_gateways_are_added_at_once(tmp_path: Path) -> None:
+    """One file of users, one word to the server, and each may connect."""
+    async with hub_program(tmp_path) as hub:
+        names = [f"gw-{n}" for n in range(1000)]
+        code, said = await add(tmp_path, *names)
+        assert (code, said["hub_told"]) == (0, True)
+        assert [one["gateway"] for one in said["gateways"]] == names
+        for name in ("gw-0", "gw-999"):
+            async with gateway_client(tmp_path, GatewayId(name), hub.said["mqtt"]):
+                pass
+
+
+async def test_who_may_connect_is_written_for_the_servers_of_a_cluster(tmp_path: Path) -> None:
+    """The block that a cluster includes is the one the embedded server runs with, for its owner's eyes only."""
+    users = tmp_path / "users.conf"
+    code = await asyncio.to_thread(
+        kanmon_hub, "gateway", "add", "gw-1", "--state", tmp_path / "s", "--nats-users", users
+    )
+    assert code == 0
+    assert users.read_text() == (tmp_path / "s" / "nats" / "users.conf").read_text()
+    assert '"user": "gw-1"' in users.read_text()
+    assert users.stat().st_mode & 0o077 == 0
+    nowhere = tmp_path / "nowhere" / "users.conf"
+    assert (
+        await asyncio.to_thread(
+            kanmon_hub, "gateway", "add", "gw-1", "--state", tmp_path / "s", "--nats-users", nowhere
+        )
+        == 2
+    )
+
+
+def kanmon_hub(*arguments: object) -> int:
+    command = [str(Path(sys.executable).with_name("kanmon-hub")), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, timeout=30, check=False).returncode
 
 
 async def test_an_open_event_stream_does_not_hold_the_hub_up(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ async def test_a_server_that_already_runs_is_used_in_place_of_the_child(tmp_path
     state.make()
     ports = choose_ports(0, 0)
     password = ensure(state.credentials, HUB_USER)
-    async with NatsServer(state, executable({}), ports, Backoff(), Random(1)).started():
+    async with NatsServer(state, executable({}), ports, 2**30, Backoff(), Random(1)).started():
         url = f"nats://hub:{password}@127.0.0.1:{ports.nats}"
         async with hub_here(tmp_path / "hub", {"KANMON_NATS_URL": url}) as running:
             assert not (tmp_path / "hub" / "nats" / "nats.pid").exists()

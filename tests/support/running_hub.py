@@ -80,7 +80,7 @@ def credential(root: Path, gateway: str) -> str:
     """The password of `gateway`, made as `kanmon-hub gateway add` makes it."""
     state = StateFolder(root)
     state.make()
-    path, _ = credentials.add_gateway(state.credentials, gateway)
+    ((path, _),) = credentials.add_gateways(state.credentials, [gateway])
     reload_users(state, executable({}))
     return path.read_text()
 
