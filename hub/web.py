@@ -58,7 +58,9 @@ class WebServer:
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket; Misconfigured when the port is taken."""
     family = socket.AF_INET6 if ip_address(host).version == 6 else socket.AF_INET
-    listening = socket.socket(family)
+    # The protocol is named because asyncio looks for it before it sets TCP_NODELAY: without, head and body of an answer
+    # leave one after the other, and the body waits 40 ms for a delayed acknowledgement.
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
