@@ -162,7 +162,7 @@ class Committer:
         self._written = asyncio.get_running_loop().create_future()
         self._changed.clear()
         self._urgent.clear()
-        group.at = self._now()
+        group.at, group.base = self._now(), self._base()
         for snapshot in self._snapshots:
             snapshot(group)
         return group, written

@@ -31,6 +31,8 @@ class Group:
     states: dict[Channel, Mapping[str, object]] = field(default_factory=dict)
     alarms: dict[str, Mapping[str, object]] = field(default_factory=dict)
     things: dict[DeviceId, datetime] = field(default_factory=dict)
+    base: TimeBase | None = None
+    """What `at` and the times in marks and states rest on."""
     withheld: int = 0
     is_on_its_way: bool = False
     is_written: bool = False

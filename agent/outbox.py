@@ -19,8 +19,10 @@ from agent.outbox_sql import Row, Stored
 from agent.seal import KeyFolder, seal, unseal
 from agent.store import Connection, Database
 from cloud_sync.blob import encode, from_ms, in_blob_order, to_ms
+from cloud_sync.correction import Settle, unsettled
 from cloud_sync.envelope import Part
 from cloud_sync.uplink import Entry, Page, Stretch
+from contract.boot import TimeBase
 from contract.consent import Purpose
 from contract.errors import KanmonError, StoreFull, Tampered
 from contract.ids import DeviceId, Epoch, PersonId
@@ -68,9 +70,12 @@ class Outbox:
         self._has_said_lost = False
         self._added = {stream: asyncio.Event() for stream in Stream}
 
-    async def open(self, at: datetime) -> Resumed:
-        """Read what is left, note how long this gateway was dead, and begin the epoch."""
-        return await self._database.write(lambda connection: self._begin(connection, at))
+    async def open(self, at: datetime, settle: Settle = unsettled) -> Resumed:
+        """Read what is left, note how long this gateway was dead, and begin the epoch.
+
+        `settle` gives what puts marks right that rest on a base, by what is known of its boot.
+        """
+        return await self._database.write(lambda connection: self._begin(connection, at, settle))
 
     async def commit(self, group: Group) -> None:
         """Write the group in one transaction; when this returns it survives a power cut. StoreFull: none of it did."""
@@ -184,7 +189,7 @@ class Outbox:
     def _id(self, stream: Stream, epoch: Epoch, sequence: int) -> int:
         return row_id(stream, self._numbers[epoch], sequence)
 
-    def _begin(self, connection: Connection, at: datetime) -> Resumed:
+    def _begin(self, connection: Connection, at: datetime, settle: Settle) -> Resumed:
         connection.execute(
             "DELETE FROM epoch WHERE no <= (SELECT max(no) FROM epoch) - ?"
             " AND no NOT IN (SELECT DISTINCT id >> 40 & ? FROM entry)",
@@ -202,15 +207,18 @@ class Outbox:
                 "SELECT coalesce(sum(last - (id & ?) + 1), 0) FROM entry WHERE id BETWEEN ? AND ?",
                 (MAX_SEQUENCE, *span(stream)),
             ).fetchone()[0]
-        alive_ms, self.withheld, things = connection.execute("SELECT alive_ms, withheld, things FROM mark").fetchone()
+        mark = connection.execute("SELECT alive_ms, withheld, things, boot, zero_ms FROM mark").fetchone()
+        alive_ms, self.withheld, things, boot, zero_ms = mark
+        moved = settle(TimeBase(boot, zero_ms) if boot else None)
         if alive_ms:
+            alive_ms = to_ms(moved(from_ms(alive_ms)))
             connection.execute("INSERT INTO downtime VALUES (?, ?)", (alive_ms - DOWNTIME_MARGIN_MS, to_ms(at)))
             connection.execute(
                 "DELETE FROM downtime WHERE rowid <= (SELECT max(rowid) FROM downtime) - ?", (MAX_DOWNTIMES,)
             )
         spans = connection.execute("SELECT start_ms, end_ms FROM downtime")
         self.downtime = [(from_ms(start), from_ms(end)) for start, end in spans]
-        last = {DeviceId(device): from_ms(at_ms) for device, at_ms in json.loads(things).items()}
+        last = {DeviceId(device): moved(from_ms(at_ms)) for device, at_ms in json.loads(things).items()}
         return Resumed(last, self._load_states(connection), self._load_alarms(connection))
 
     def _load_states(self, connection: Connection) -> dict[Channel, Mapping[str, object]]:
@@ -276,8 +284,8 @@ class Outbox:
             )
         things = json.dumps({device: to_ms(at) for device, at in group.things.items()})
         connection.execute(
-            "UPDATE mark SET alive_ms = ?, withheld = withheld + ?, things = ?",
-            (to_ms(group.at), group.withheld, things),
+            "UPDATE mark SET alive_ms = ?, withheld = withheld + ?, things = ?, boot = ?, zero_ms = ?",
+            (to_ms(group.at), group.withheld, things, *(group.base or (None, None))),
         )
 
     def _row(self, connection: Connection, blob: _Blob) -> Row:

@@ -31,6 +31,10 @@ MIGRATIONS = (
         PRIMARY KEY (epoch, stream, first)
     ) WITHOUT ROWID
     """,
+    """
+    ALTER TABLE mark ADD COLUMN boot TEXT;
+    ALTER TABLE mark ADD COLUMN zero_ms INTEGER
+    """,
 )
 
 SEQUENCE_BITS = 40

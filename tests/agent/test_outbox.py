@@ -232,7 +232,7 @@ async def test_records_on_different_clocks_never_share_a_blob(tmp_path):
 
 async def test_the_committer_puts_records_where_the_clock_of_the_moment_belongs(tmp_path):
     async with outbox_in(tmp_path) as outbox:
-        bases = iter([BASE, BASE, None, None])
+        bases = iter([BASE, BASE, None, None, None])
         committer = Committer(outbox, 0.0, lambda: AT, lambda: next(bases))
         for value in (1, 2):
             committer.add(Stream.DATA, None, measured(value))
@@ -291,3 +291,16 @@ async def test_a_hello_is_told_no_more_ranges_than_it_may_state(tmp_path):
             lambda connection: connection.execute("SELECT count(DISTINCT epoch) FROM receipted").fetchone()[0]
         )
         assert kept == KEPT_EPOCHS - 1
+
+
+async def test_marks_are_put_right_by_what_is_known_of_the_boot_they_rest_on(tmp_path):
+    """Written by a run whose clock was wrong, they would date the restart's gap wrongly."""
+    async with outbox_in(tmp_path) as outbox:
+        await outbox.commit(Group(AT, things={DeviceId("river-1"): AT}, base=BASE))
+    async with outbox_in(tmp_path, EPOCHS[1]) as outbox:
+        hour = timedelta(hours=1)
+        resumed = await outbox.open(AT, lambda base: lambda at: at + hour if base == BASE else at)
+        assert resumed.things == {"river-1": AT + hour}
+        await outbox.commit(Group(AT, things={DeviceId("river-1"): AT}))
+        resumed = await outbox.open(AT, lambda base: lambda at: at + hour if base else at)
+        assert resumed.things == {"river-1": AT}

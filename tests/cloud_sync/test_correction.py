@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cloud_sync.blob import decode, encode, to_ms
+from cloud_sync.blob import decode, encode, from_ms, to_ms
 from contract.boot import BootId, BootTime, TimeBase
 from contract.errors import ProtocolError
 from contract.record import Aggregate, Gap, GapReason, Measured, Record
@@ -59,3 +61,58 @@ def test_a_boot_beyond_all_calendars_is_a_protocol_error(zero_ms):
     for time in (BootTime(BOOT, zero_ms), BootTime(BOOT, None, 0, zero_ms), BootTime(BOOT, None, zero_ms)):
         with pytest.raises(ProtocolError):
             decode(encode(records(), BASE), {BOOT: time})
+
+
+def test_a_time_from_before_the_boot_stays_as_it_is():
+    """A restart's gap begins in an earlier boot, whose time was known."""
+    held = TRUE_ZERO + timedelta(hours=5)
+    base = TimeBase(BOOT, to_ms(held))
+    before = held - timedelta(minutes=9)
+    given_records = [
+        Aggregate("p", "heart_rate", before, 60.0, 9, 70.0, 60.0, 80.0, 9),
+        Gap("river-1", None, before, held + timedelta(seconds=10), GapReason.RESTART),
+    ]
+    aggregate, gap = decode(encode(given_records, base), {BOOT: BootTime(BOOT, to_ms(held + timedelta(days=1)))})
+    assert aggregate.start == before
+    assert (gap.start, gap.end) == (before, held + timedelta(days=1, seconds=10))
+
+
+def test_a_gap_whose_start_was_known_too_late_does_not_end_before_it_starts():
+    """The time of the earlier boot turns out to have been the wrong one of the two."""
+    held = TRUE_ZERO + timedelta(days=400)
+    gap = Gap("river-1", None, held - timedelta(minutes=9), held + timedelta(seconds=10), GapReason.RESTART)
+    (right,) = decode(encode([gap], TimeBase(BOOT, to_ms(held))), {BOOT: BootTime(BOOT, to_ms(TRUE_ZERO))})
+    assert right.start == right.end == TRUE_ZERO + timedelta(seconds=10)
+
+
+def test_a_window_that_began_on_the_whole_minute_before_the_boot_is_of_the_boot():
+    base = TimeBase(BOOT, to_ms(TRUE_ZERO) + 30_000)
+    window = Aggregate("p", "heart_rate", TRUE_ZERO, 60.0, 9, 70.0, 60.0, 80.0, 9)
+    (right,) = decode(encode([window], base), {BOOT: BootTime(BOOT, base.zero_ms + 3_600_000)})
+    assert right.start == TRUE_ZERO + timedelta(hours=1)
+
+
+_uptimes = st.lists(st.integers(0, 10**10), min_size=1, max_size=20).map(sorted)
+_moments = st.integers(-(10**12), 4 * 10**12)
+
+
+@given(_uptimes, _moments, _moments)
+def test_what_was_learnt_dates_every_sample_to_the_millisecond_in_order(uptimes, held_ms, zero_ms):
+    blob = encode([_measured(held_ms + uptime_ms) for uptime_ms in uptimes], TimeBase(BOOT, held_ms))
+    right = decode(blob, {BOOT: BootTime(BOOT, zero_ms)})
+    assert [to_ms(record.at) for record in right] == [zero_ms + uptime_ms for uptime_ms in uptimes]
+    assert {record.clock for record in right} == {ClockQuality.CORRECTED}
+
+
+@given(_uptimes, _moments, _moments, st.none() | _moments)
+def test_bounds_keep_the_order_and_are_kept(uptimes, held_ms, after_ms, before_ms):
+    blob = encode([_measured(held_ms + uptime_ms) for uptime_ms in uptimes], TimeBase(BOOT, held_ms))
+    right = [to_ms(record.at) for record in decode(blob, {BOOT: BootTime(BOOT, None, after_ms, before_ms)})]
+    assert right == sorted(right)
+    for at_ms, uptime_ms in zip(right, uptimes, strict=True):
+        assert at_ms == (after_ms + uptime_ms if before_ms is None else min(after_ms + uptime_ms, before_ms))
+
+
+def _measured(at_ms: int) -> Measured:
+    reading = Reading("water_level", 1.5, Flag.GOOD)
+    return Measured("river-1", from_ms(at_ms), ClockQuality.UNSYNCHRONISED, (reading,))
