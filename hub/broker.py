@@ -26,11 +26,8 @@ from hub.environment import Access, masked
 
 STREAM = "KANMON_UP"
 CONSUMER = "ingest"
-ACK_WAIT_S = 5.0
-"""A message of which nothing is heard for this long is delivered again: its process has died or hangs."""
-
-_HOLD_S = 1.5
-"""What is in the works is told of this often, so that a slow database does not have it delivered twice."""
+_HOLDS = 3
+"""Words about what is in the works in the time after which it would be delivered again."""
 _PULL_MESSAGES = 256
 _PULL_BYTES = 16 * 2**20
 _PULL_EXPIRES_S = 10.0
@@ -54,6 +51,8 @@ class Keeping:
 
     replicas: int = 1
     stream_bytes: int = 2**30
+    ack_wait_s: float = 5.0
+    """A message of which nothing is heard for this long is delivered again: its process has died or hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +142,7 @@ class Upward:
                 ConsumerConfig(
                     durable_name=CONSUMER,
                     ack_policy=AckPolicy.EXPLICIT,
-                    ack_wait=ACK_WAIT_S,
+                    ack_wait=self._keeping.ack_wait_s,
                     max_ack_pending=8 * _PULL_MESSAGES,
                 ),
             )
@@ -189,11 +188,11 @@ class Upward:
 
     async def hold(self) -> None:
         """Keep what is here from being delivered again while it is in the works; ends never."""
-        loop = asyncio.get_running_loop()
+        loop, hold_s = asyncio.get_running_loop(), self._keeping.ack_wait_s / _HOLDS
         while True:
-            await asyncio.sleep(_HOLD_S / 2)
+            await asyncio.sleep(hold_s / 2)
             now = loop.time()
-            old = [reply for reply, told_at in self._held.items() if now - told_at >= _HOLD_S]
+            old = [reply for reply, told_at in self._held.items() if now - told_at >= hold_s]
             with suppress(Unreachable), _translated():
                 for reply in old:
                     await self._client.publish(reply, b"+WPI")

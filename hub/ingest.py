@@ -40,10 +40,17 @@ _Item = TypeVar("_Item")
 
 
 class Ingest:
-    """The hub's consumer: a number of workers on what gateways send."""
+    """The hub's consumer: a number of workers on what gateways send. `stuck_s`: see `gets_on`."""
 
     def __init__(
-        self, broker: Broker, upward: Upward, store: Store, workers: int, now: Callable[[], datetime], random: Random
+        self,
+        broker: Broker,
+        upward: Upward,
+        store: Store,
+        workers: int,
+        now: Callable[[], datetime],
+        random: Random,
+        stuck_s: float = STUCK_S,
     ) -> None:
         self._broker = broker
         self._upward = upward
@@ -51,6 +58,7 @@ class Ingest:
         self._workers = workers
         self._now = now
         self._random = random
+        self._stuck_s = stuck_s
         self._faults: Counter[tuple[GatewayId | None, str]] = Counter()
         self._silent_until = now()
         self._since: dict[int, float] = {}
@@ -68,7 +76,7 @@ class Ingest:
     def gets_on(self) -> bool:
         """False when a worker has been at one step for longer than any step takes. Waiting is no step."""
         now = asyncio.get_running_loop().time()
-        return all(now - since < STUCK_S for since in self._since.values())
+        return all(now - since < self._stuck_s for since in self._since.values())
 
     async def _work(self, worker: int) -> None:
         attempt = 0

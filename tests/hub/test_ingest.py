@@ -12,28 +12,21 @@ import aiomqtt
 import httpx
 import pytest
 
-from cloud_sync import blob, topics
+from cloud_sync import topics
 from cloud_sync.backoff import Backoff
 from cloud_sync.envelope import (
     Hello,
-    Part,
-    Receipt,
     decode_receipt,
-    encode_envelope,
     encode_hello,
 )
-from contract.ids import Epoch, GatewayId
-from contract.record import Measured, Range, Stream
-from contract.sample import ClockQuality, Flag, Reading
+from contract.ids import GatewayId
+from contract.record import Range, Stream
 from hub.credentials import HUB_USER, ensure
 from hub.nats_server import NatsServer, choose_ports, executable
 from hub.state_folder import Running, StateFolder
+from support.gateway_traffic import EPOCH, GATEWAY, levels, receipts, stored
 from support.running_hub import credential, gateway_client, hub_here
 from support.waiting import until
-
-GATEWAY = GatewayId("gw-1")
-EPOCH = Epoch("00000000000000b1")
-NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -45,36 +38,6 @@ async def root(tmp_path: Path) -> Path:
 async def hub(root: Path) -> AsyncIterator[Running]:
     async with hub_here(root) as running:
         yield running
-
-
-def levels(first: int, count: int) -> bytes:
-    """An envelope of `count` readings whose values are their sequence numbers."""
-    records = [
-        Measured(
-            "river-1", NOW + timedelta(seconds=n), ClockQuality.SYNCHRONISED, (Reading("water_level", n, Flag.GOOD),)
-        )
-        for n in range(first, first + count)
-    ]
-    range_ = Range(EPOCH, Stream.DATA, first, first + count - 1)
-    return encode_envelope([Part(range_, None, blob.encode(records))])
-
-
-async def receipts(client: aiomqtt.Client, last: int, limit_s: float = 15.0) -> list[Receipt]:
-    """Receipts up to the one that names `last`."""
-    found = []
-    async with asyncio.timeout(limit_s):
-        async for message in client.messages:
-            if str(message.topic).endswith("/receipt"):
-                found.append(decode_receipt(bytes(message.payload)))
-                if any(range_.last == last for range_ in found[-1].ranges):
-                    break
-    return found
-
-
-async def stored(running: Running, device: str = "river-1") -> list[float]:
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{running.http_port}") as client:
-        answer = await client.get("/api/v1/readings", params={"device": device, "limit": 10000})
-        return [item["value"] for item in answer.json()["items"]]
 
 
 async def test_what_a_gateway_publishes_is_stored_and_receipted(root: Path, hub: Running) -> None:

@@ -11,6 +11,7 @@ import aiomqtt
 import httpx
 
 from hub import credentials
+from hub.environment import Role
 from hub.main import serve
 from hub.nats_server import executable, reload_users
 from hub.settings import BrokerTable, HttpTable, Settings
@@ -22,11 +23,13 @@ START_LIMIT_S = 20.0
 
 
 @asynccontextmanager
-async def hub_here(root: Path, environment: Mapping[str, str] | None = None) -> AsyncIterator[Running]:
+async def hub_here(
+    root: Path, environment: Mapping[str, str] | None = None, settings: Settings = SETTINGS, role: Role = Role.ALL
+) -> AsyncIterator[Running]:
     """A hub in this event loop; stopped cleanly at the end."""
     stop, told = asyncio.Event(), asyncio.Queue[Running]()
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(serve(StateFolder(root), SETTINGS, environment or {}, stop, told.put_nowait))
+        tasks.create_task(serve(StateFolder(root), settings, environment or {}, stop, told.put_nowait, role))
         running = await asyncio.wait_for(told.get(), START_LIMIT_S)
         try:
             yield running
