@@ -12,6 +12,7 @@ import typer
 
 from contract.errors import KanmonError, Misconfigured, Refused, Unreachable
 from firmware_sim.chaos_plan import Scenario
+from firmware_sim.fleet_plan import Storm
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 
@@ -79,6 +80,43 @@ def chaos(
             typer.echo(chaos_told.as_json(report, seed, state))
         else:
             people.ended(report, seed)
+    raise typer.Exit(0 if report.holds else EXIT_FAILED)
+
+
+@app.command()
+def fleet(  # noqa: PLR0917  typer makes options of parameters
+    gateways: Annotated[int, typer.Option(min=1, max=20_000, help="How many.")] = 1000,
+    devices: Annotated[int, typer.Option(min=1, max=100, help="Of each gateway.")] = 2,
+    period_s: Annotated[float, typer.Option(min=0.1, help="Each gateway speaks once in so long.")] = 10.0,
+    for_s: Annotated[float, typer.Option("--for", min=0, metavar="SECONDS", help="Speak so long, all up.")] = 60.0,
+    seed: Annotated[int, typer.Option(help="What timers and retries are drawn from.")] = 7,
+    storm: Annotated[Storm, typer.Option(help="What cuts all at once in the middle; needs an own hub.")] = Storm.NONE,
+    hub: Annotated[str | None, typer.Option(metavar="URL", help="API of a hub that runs; else an own one.")] = None,
+    mqtt: Annotated[list[str] | None, typer.Option(metavar="URL", help="Its MQTT listener; again for more.")] = None,
+    credentials: Annotated[Path | None, typer.Option(help="Folder of its <gateway>.password files.")] = None,
+    state: Annotated[Path | None, typer.Option(help="State folder; without it a temporary one.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run many gateways on a hub, cut them all at once; exit 1 when a reading is lost, double or out of order."""
+    from firmware_sim import fleet as whole
+    from firmware_sim import fleet_told
+    from firmware_sim.fleet_hub import Reach
+    from firmware_sim.state_folder import state_folder
+
+    given: Reach | None = None
+    if hub is not None and mqtt and credentials is not None and storm is Storm.NONE:
+        given = Reach(hub, tuple(mqtt), credentials)
+    elif hub is not None or mqtt or credentials is not None:
+        raise typer.BadParameter("name --hub, --mqtt and --credentials together, without --storm; or none of them")
+    with told_errors(as_json), state_folder(state, keep=False) as root:
+        options = whole.Options(gateways, devices, period_s, for_s, seed, storm, root, given)
+        people = fleet_told.ForPeople()
+        with nullcontext() if as_json else people:
+            report = asyncio.run(whole.run(options, fleet_told.ForMachines() if as_json else people))
+        if as_json:
+            typer.echo(fleet_told.as_json(report, seed))
+        else:
+            people.ended(report)
     raise typer.Exit(0 if report.holds else EXIT_FAILED)
 
 
