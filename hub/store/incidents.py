@@ -1,4 +1,4 @@
-"""Questions about alerts and declared gaps. Runs in the file's thread."""
+"""Questions about alerts and declared gaps. Pure."""
 
 import json
 from collections.abc import Collection
@@ -8,46 +8,48 @@ from contract.alert import Alert, Transition
 from contract.consent import Purpose
 from contract.ids import AlertId, GatewayId
 from contract.record import GapReason
-from hub.store.database import Connection
-from hub.store.insertion import SqlValue
+from hub.store.dialect import Dialect
 from hub.store.paging import from_cursor
 from hub.store.rows import AlertRow, GapRow, Page
-from hub.store.selection import Cells, exact, page, select
-from hub.store.things import EVER
-
-_EVENT = (
-    "e.id, e.gateway, e.purpose, e.subject, e.alert, e.rule, e.rule_version, e.transition, e.at_ms, e.quantity, "
-    f"{exact('e.value')}, {exact('e.threshold')}, e.level, e.name_ja, e.name_en, e.evidence"
-)
-_EVENTS = """
-FROM alert_event AS e
-WHERE (e.at_ms, e.id) < (:at, :id) AND coalesce(e.purpose, '') IN (SELECT value FROM json_each(:purposes))
-ORDER BY e.at_ms DESC, e.id DESC LIMIT :limit + 1"""
-_OPEN = """
-FROM alarm AS a JOIN alert_event AS e ON e.id = a.event
-WHERE NOT a.is_cleared AND (e.at_ms, e.id) < (:at, :id) AND a.purpose IN (SELECT value FROM json_each(:purposes))
-ORDER BY e.at_ms DESC, e.id DESC LIMIT :limit + 1"""
-_GAP = "id, gateway, purpose, subject, quantity, start_ms, end_ms, reason, count"
-_GAPS = """
-FROM gap WHERE id < :id AND coalesce(purpose, '') IN (SELECT value FROM json_each(:purposes))
-ORDER BY id DESC LIMIT :limit + 1"""
+from hub.store.selection import EVER, Cells, Question, as_list, page, select
 
 
 def alerts(
-    connection: Connection, purposes: Collection[str], open_only: bool, limit: int, cursor: str | None
-) -> Page[AlertRow]:
+    dialect: Dialect, purposes: Collection[str], open_only: bool, limit: int, cursor: str | None
+) -> Question[Page[AlertRow]]:
     """Events newest first; with `open_only` the latest event of each alert that is not cleared."""
     at, id_ = from_cursor(cursor, 2) if cursor else (EVER[1], 0)
-    arguments: dict[str, SqlValue] = {"purposes": json.dumps(sorted(purposes)), "at": at, "id": id_, "limit": limit}
-    rows = select(connection, _EVENT, _OPEN if open_only else _EVENTS, arguments)
-    return page(rows, limit, _alert, lambda cells: (cells[8], cells[0]))
+    columns = (
+        "e.id, e.gateway, e.purpose, e.subject, e.alert, e.rule, e.rule_version, e.transition, e.at_ms, e.quantity, "
+        f"{dialect.exact('e.value')}, {dialect.exact('e.threshold')}, e.level, e.name_ja, e.name_en, e.evidence"
+    )
+    allowed = dialect.listed("purposes")
+    chosen = (
+        f"FROM alarm AS a JOIN alert_event AS e ON e.id = a.event WHERE NOT a.is_cleared AND a.purpose IN {allowed}"
+        if open_only
+        else f"FROM alert_event AS e WHERE coalesce(e.purpose, '') IN {allowed}"
+    )
+    body = f"{chosen} AND (e.at_ms, e.id) < (:at, :id) ORDER BY e.at_ms DESC, e.id DESC LIMIT :limit + 1"
+    return Question(
+        select(dialect, columns, body),
+        {"purposes": as_list(purposes), "at": at, "id": id_, "limit": limit},
+        lambda rows: page(rows, limit, _alert, lambda cells: (cells[8], cells[0])),
+    )
 
 
-def gaps(connection: Connection, purposes: Collection[str], limit: int, cursor: str | None) -> Page[GapRow]:
+def gaps(dialect: Dialect, purposes: Collection[str], limit: int, cursor: str | None) -> Question[Page[GapRow]]:
     """Gaps in the order they were declared, newest first."""
     (id_,) = from_cursor(cursor, 1) if cursor else (EVER[1],)
-    rows = select(connection, _GAP, _GAPS, {"purposes": json.dumps(sorted(purposes)), "id": id_, "limit": limit})
-    return page(rows, limit, _gap, lambda cells: (cells[0],))
+    columns = "id, gateway, purpose, subject, quantity, start_ms, end_ms, reason, count"
+    body = (
+        f"FROM gap WHERE id < :id AND coalesce(purpose, '') IN {dialect.listed('purposes')} "
+        "ORDER BY id DESC LIMIT :limit + 1"
+    )
+    return Question(
+        select(dialect, columns, body),
+        {"purposes": as_list(purposes), "id": id_, "limit": limit},
+        lambda rows: page(rows, limit, _gap, lambda cells: (cells[0],)),
+    )
 
 
 def _alert(cells: Cells) -> AlertRow:

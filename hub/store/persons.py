@@ -1,6 +1,5 @@
-"""Questions about what persons released: measurements and aggregates, by purpose. Runs in the file's thread."""
+"""Questions about what persons released: measurements and aggregates, by purpose. Pure."""
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,44 +8,10 @@ from cloud_sync.blob import from_ms, to_ms
 from contract.consent import Purpose
 from contract.sample import Flag
 from hub.arrival import CLOCKS
-from hub.store.database import Connection
-from hub.store.insertion import SqlValue
+from hub.store.dialect import Dialect
 from hub.store.paging import from_cursor
 from hub.store.rows import AggregateRow, Page, ReceivedRow, ReleasedRow
-from hub.store.selection import Cells, exact, page, select, value
-from hub.store.things import EVER
-
-_RELEASED = f"s.purpose, s.subject, s.quantity, r.at_ms, {exact('r.value')}, r.flag, r.clock, r.id"
-_BOUNDED = """
-WITH bounded AS MATERIALIZED (
-    SELECT id, coalesce((
-        SELECT r.at_ms FROM released AS r WHERE r.series = released_series.id AND r.at_ms >= :start
-        AND (r.at_ms, r.id) > (:at, :id) ORDER BY r.at_ms LIMIT 1 OFFSET :limit
-    ), :end) AS bound
-    FROM released_series
-    WHERE purpose IN (SELECT value FROM json_each(:purposes)) AND (:subject IS NULL OR subject = :subject)
-    AND (:quantity IS NULL OR quantity = :quantity)
-)"""
-_HISTORY = """
-FROM bounded AS b CROSS JOIN released AS r ON r.series = b.id AND r.at_ms >= :start AND r.at_ms <= b.bound
-JOIN released_series AS s ON s.id = r.series
-WHERE r.at_ms < :end AND (r.at_ms, r.id) > (:at, :id) ORDER BY r.at_ms, r.id LIMIT :limit + 1"""
-_NEWEST = """
-FROM released_series AS s JOIN released AS r
-ON r.id = (SELECT n.id FROM released AS n WHERE n.series = s.id ORDER BY n.at_ms DESC, n.id DESC LIMIT 1)
-WHERE s.purpose IN (SELECT value FROM json_each(:purposes)) ORDER BY s.purpose, s.subject, s.quantity"""
-_AGGREGATE = (
-    f"purpose, subject, quantity, start_ms, {exact('window_s')}, count, {exact('mean')}, {exact('minimum')}, "
-    f"{exact('maximum')}, samples"
-)
-_AGGREGATES = """
-FROM aggregate WHERE start_ms >= :start AND start_ms < :end AND purpose = :purpose AND quantity = :quantity
-ORDER BY start_ms, id"""
-# A window is no longer than a day, nor does a total overflow, whatever a gateway says.
-_RECEIVED = (
-    "CAST(total(samples) AS INTEGER), count(DISTINCT start_ms), min(start_ms), "
-    "max(start_ms + CAST(min(max(window_s, 0), 86400) * 1000 AS INTEGER))"
-)
+from hub.store.selection import EVER, Cells, Question, as_list, bounds_ms, each, page, select, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,44 +25,73 @@ class Wanted:
     end: datetime | None = None
 
 
-def released(connection: Connection, wanted: Wanted, limit: int, cursor: str | None) -> Page[ReleasedRow]:
+def released(dialect: Dialect, wanted: Wanted, limit: int, cursor: str | None) -> Question[Page[ReleasedRow]]:
     """Released measurements, oldest first."""
     at, id_ = from_cursor(cursor, 2) if cursor else (EVER[0], 0)
-    start = EVER[0] if wanted.start is None else to_ms(wanted.start)
-    end = EVER[1] if wanted.end is None else to_ms(wanted.end)
+    start, end = bounds_ms(wanted.start, wanted.end)
+    bounded = f"""
+WITH bounded AS MATERIALIZED (
+    SELECT id, coalesce((
+        SELECT r.at_ms FROM released AS r WHERE r.series = released_series.id AND r.at_ms >= :start
+        AND (r.at_ms, r.id) > (:at, :id) ORDER BY r.at_ms LIMIT 1 OFFSET :limit
+    ), :end) AS bound
+    FROM released_series
+    WHERE purpose IN {dialect.listed("purposes")} AND (CAST(:subject AS TEXT) IS NULL OR subject = :subject)
+    AND (CAST(:quantity AS TEXT) IS NULL OR quantity = :quantity)
+)"""
+    body = """
+FROM bounded AS b CROSS JOIN released AS r JOIN released_series AS s ON s.id = r.series
+WHERE r.series = b.id AND r.at_ms >= :start AND r.at_ms <= b.bound
+AND r.at_ms < :end AND (r.at_ms, r.id) > (:at, :id) ORDER BY r.at_ms, r.id LIMIT :limit + 1"""
+    who = {"purposes": as_list(wanted.purposes), "subject": wanted.subject, "quantity": wanted.quantity}
     span = {"start": max(start, at), "end": end, "at": at, "id": id_, "limit": limit}
-    arguments = {**_who(wanted), "quantity": wanted.quantity, **span}
-    rows = select(connection, _RELEASED, _HISTORY, arguments, _BOUNDED)
-    return page(rows, limit, _released, lambda cells: (cells[3], cells[7]))
+    return Question(
+        select(dialect, _released_columns(dialect), body, bounded),
+        {**who, **span},
+        lambda rows: page(rows, limit, _released, lambda cells: (cells[3], cells[7])),
+    )
 
 
-def released_latest(connection: Connection, purposes: Collection[str]) -> tuple[ReleasedRow, ...]:
+def released_latest(dialect: Dialect, purposes: Collection[str]) -> Question[tuple[ReleasedRow, ...]]:
     """The newest measurement of each subject and quantity."""
-    return tuple(map(_released, select(connection, _RELEASED, _NEWEST, {"purposes": _list(purposes)})))
+    body = f"""
+FROM released_series AS s JOIN released AS r
+ON r.id = (SELECT n.id FROM released AS n WHERE n.series = s.id ORDER BY n.at_ms DESC, n.id DESC LIMIT 1)
+WHERE s.purpose IN {dialect.listed("purposes")} ORDER BY s.purpose, s.subject, s.quantity"""
+    return Question(select(dialect, _released_columns(dialect), body), {"purposes": as_list(purposes)}, each(_released))
 
 
 def aggregates(
-    connection: Connection, purpose: Purpose, quantity: str, start: datetime, end: datetime
-) -> tuple[AggregateRow, ...]:
+    dialect: Dialect, purpose: Purpose, quantity: str, start: datetime, end: datetime
+) -> Question[tuple[AggregateRow, ...]]:
     """Aggregates of windows that began in [start, end), oldest window first, and of one window as they were stored."""
+    columns = (
+        f"purpose, subject, quantity, start_ms, {dialect.exact('window_s')}, count, {dialect.exact('mean')}, "
+        f"{dialect.exact('minimum')}, {dialect.exact('maximum')}, samples"
+    )
+    body = (
+        "FROM aggregate WHERE start_ms >= :start AND start_ms < :end AND purpose = :purpose AND quantity = :quantity "
+        "ORDER BY start_ms, id"
+    )
     arguments = {"purpose": purpose.value, "quantity": quantity, "start": to_ms(start), "end": to_ms(end)}
-    return tuple(map(_aggregate, select(connection, _AGGREGATE, _AGGREGATES, arguments)))
+    return Question(select(dialect, columns, body), arguments, each(_aggregate))
 
 
-def received(connection: Connection, purpose: Purpose, subject: str) -> ReceivedRow:
+def received(dialect: Dialect, purpose: Purpose, subject: str) -> Question[ReceivedRow]:
     """How much of `subject` has arrived as aggregates."""
+    # A window is no longer than a day, nor does a total overflow, whatever a gateway says.
+    total = "coalesce(sum(CAST(samples AS DOUBLE PRECISION)), 0)"
+    window_s = "CASE WHEN window_s < 0 THEN 0 WHEN window_s > 86400 THEN 86400 ELSE window_s END"
+    columns = (
+        f"CASE WHEN {total} >= 9e18 THEN 9000000000000000000 ELSE CAST({total} AS BIGINT) END, "
+        f"count(DISTINCT start_ms), min(start_ms), max(start_ms + CAST({window_s} * 1000 AS BIGINT))"
+    )
     body = "FROM aggregate WHERE purpose = :purpose AND subject = :subject"
-    ((samples, windows, *span),) = select(connection, _RECEIVED, body, {"purpose": purpose.value, "subject": subject})
-    start, end = (None if at is None else from_ms(at) for at in span)
-    return ReceivedRow(samples, windows, start, end)
+    return Question(select(dialect, columns, body), {"purpose": purpose.value, "subject": subject}, _received)
 
 
-def _who(wanted: Wanted) -> dict[str, SqlValue]:
-    return {"purposes": _list(wanted.purposes), "subject": wanted.subject}
-
-
-def _list(texts: Collection[str]) -> str:
-    return json.dumps(sorted(texts))
+def _released_columns(dialect: Dialect) -> str:
+    return f"s.purpose, s.subject, s.quantity, r.at_ms, {dialect.value('r')}, r.flag, r.clock, r.id"
 
 
 def _released(cells: Cells) -> ReleasedRow:
@@ -108,3 +102,9 @@ def _released(cells: Cells) -> ReleasedRow:
 def _aggregate(cells: Cells) -> AggregateRow:
     purpose, subject, quantity, start_ms, *numbers = cells
     return AggregateRow(None if purpose is None else Purpose(purpose), subject, quantity, from_ms(start_ms), *numbers)
+
+
+def _received(rows: list[Cells]) -> ReceivedRow:
+    ((samples, windows, *span),) = rows
+    start, end = (None if at is None else from_ms(at) for at in span)
+    return ReceivedRow(samples, windows, start, end)

@@ -1,10 +1,11 @@
 """What could not be stored, kept for a while with the reason, so that a mistake can be found and nothing blocks.
 
-It may be of a person, so it rests sealed: a copy of the database without the key file beside it tells nothing.
+It may be of a person, so it rests sealed: a copy of the database without the key file in the hub's state folder tells
+nothing.
 """
 
 import os
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -12,56 +13,51 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from cloud_sync.blob import to_ms
 from contract.errors import Fault, Misconfigured, Tampered
-from contract.ids import GatewayId
 from hub.state_folder import write_private
-from hub.store.database import Connection
+from hub.store.selection import Row
+from hub.store.writing import Quarantined
 
 MOST_PAYLOADS = 200
 MOST_PAYLOAD_BYTES = 64 * 2**10
 """Of a longer payload the beginning is kept."""
 KEPT_FOR = timedelta(days=7)
 KEY_NAME = "quarantine.key"
+COLUMNS = "at_ms, gateway, reason, payload"
 _NONCE_BYTES = 12
 
 
-class Quarantine:
-    """The quarantine table of one database, with the key its payloads are sealed under."""
+class Seal:
+    """The key that quarantined payloads rest under."""
 
     def __init__(self, key: bytes) -> None:
         self._cipher = ChaCha20Poly1305(key)
 
-    def keep(
-        self, connection: Connection, gateway: GatewayId | None, at: datetime, reason: str, payload: bytes
-    ) -> None:
-        """Add one payload; the oldest beyond the limits of number and age are forgotten."""
+    def row(self, refused: Quarantined) -> Row:
+        """The row of COLUMNS that keeps one payload."""
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = nonce + self._cipher.encrypt(nonce, payload[:MOST_PAYLOAD_BYTES], None)
-        row = (to_ms(at), gateway, reason, sealed)
-        connection.execute("INSERT INTO quarantine (at_ms, gateway, reason, payload) VALUES (?, ?, ?, ?)", row)
-        connection.execute(
-            "DELETE FROM quarantine WHERE at_ms < ? OR id <= (SELECT max(id) FROM quarantine) - ?",
-            (to_ms(at - KEPT_FOR), MOST_PAYLOADS),
-        )
+        sealed = nonce + self._cipher.encrypt(nonce, refused.payload[:MOST_PAYLOAD_BYTES], None)
+        return (to_ms(refused.at), refused.gateway, refused.reason, sealed)
 
-    def payloads(self, connection: Connection) -> list[tuple[str, bytes]]:
-        """Reason and payload of everything kept, oldest first; Tampered when one was changed."""
-        rows = connection.execute("SELECT reason, payload FROM quarantine ORDER BY id").fetchall()
+    def opened(self, sealed: bytes) -> bytes:
+        """The payload that was sealed; Tampered when it was changed."""
         try:
-            return [
-                (reason, self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None))
-                for reason, sealed in rows
-            ]
+            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
         except InvalidTag as error:
             raise Tampered("a quarantined payload is not what was sealed") from error
 
 
-def quarantine_of(database: Path) -> Quarantine:
-    """The quarantine of the database at `database`; its key is drawn at the first use."""
+def expired_ms(newest_ms: int) -> int:
+    """Payloads that came before are forgotten when one comes at `newest_ms`."""
+    return newest_ms - KEPT_FOR // timedelta(milliseconds=1)
+
+
+def seal_beside(database: Path) -> Seal:
+    """The seal whose key lies in the folder of `database`; drawn at the first use."""
     path = database.with_name(KEY_NAME)
     try:
         if not path.exists():
             write_private(path, ChaCha20Poly1305.generate_key().hex())
-        return Quarantine(bytes.fromhex(path.read_text("ascii")))
+        return Seal(bytes.fromhex(path.read_text("ascii")))
     except (OSError, ValueError) as error:
         fault = Fault(
             str(path), 0, "the key of the quarantine cannot be used", "Restore it, or remove it to draw a new one"

@@ -1,38 +1,51 @@
-"""One list in one SQL step, as one JSON text.
+"""A question to the store: SQL text, arguments, and how its rows are read. Pure; an engine asks it.
 
-sqlite3 gives the GIL away at every step, and beside a busy event loop a thousand steps take seconds.
-printf('%!.17g') keeps every digit of a float, which SQLite's JSON functions do not.
+One list is one SQL step and one JSON text: sqlite3 gives the GIL away at every step, and beside a busy event loop a
+thousand steps take seconds; from PostgreSQL it costs half the CPU of rows.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
 
-from hub.store.database import Connection
-from hub.store.insertion import SqlValue
+from cloud_sync.blob import to_ms
+from hub.store.dialect import Dialect
 from hub.store.paging import Position, to_cursor
 from hub.store.rows import Page, PositionValue, SeriesValue, Value
 
+SqlValue = float | int | str | bytes | None
+Row = tuple[SqlValue, ...]
 Cells = list[Any]  # what our own SQL put into a JSON array; the row's reader knows the types
 Arguments = Mapping[str, SqlValue]
 _Row = TypeVar("_Row")
+_Answer = TypeVar("_Answer")
+
+EVER = (-(2**62), 2**62)
+"""Milliseconds before and after every stored time."""
 
 
-def exact(column: str) -> str:
-    """SQL for `column` inside json_array, with every digit when it is a float."""
-    return f"iif(typeof({column}) = 'real', json(printf('%!.17g', {column})), {column})"
+@dataclass(frozen=True, slots=True)
+class Question(Generic[_Answer]):
+    """`statement` answers with one JSON text, an array of rows, which `read` makes an answer of."""
+
+    statement: str
+    arguments: Arguments
+    read: Callable[[list[Cells]], _Answer]
+
+    def answer(self, text: str) -> _Answer:
+        """What the JSON text that the database gave says."""
+        return self.read(json.loads(text))
 
 
-def select(connection: Connection, columns: str, body: str, arguments: Arguments, preamble: str = "") -> list[Cells]:
-    """The rows of `preamble SELECT columns body` (body: FROM ... ORDER BY ... LIMIT), each as its cells.
+def select(dialect: Dialect, columns: str, body: str, preamble: str = "") -> str:
+    """The statement for the rows of `preamble SELECT columns body` (body: FROM ... ORDER BY ... LIMIT).
 
-    `columns` are SQL expressions, each made ready for JSON (see `exact`); `preamble` is a WITH clause.
+    `columns` are SQL expressions, each made ready for JSON (see Dialect.exact); `preamble` is a WITH clause.
     """
-    rows_of = f"SELECT json_array({columns}) AS row {body}"
-    statement = f"{preamble} SELECT json_group_array(json(row)) FROM ({rows_of})"  # noqa: S608  # no peer's text
-    (text,) = connection.execute(statement, dict(arguments)).fetchone()
-    rows: list[Cells] = json.loads(text)
-    return rows
+    rows_of = f"SELECT {dialect.row(columns)} AS row {body}"
+    return f"{preamble} SELECT {dialect.rows} FROM ({rows_of}) AS found"
 
 
 def page(
@@ -44,8 +57,23 @@ def page(
     return Page(tuple(map(read, shown)), more)
 
 
+def each(read: Callable[[Cells], _Row]) -> Callable[[list[Cells]], tuple[_Row, ...]]:
+    """All rows, each read by `read`."""
+    return lambda rows: tuple(map(read, rows))
+
+
+def as_list(texts: Collection[str]) -> str:
+    """The argument for Dialect.listed."""
+    return json.dumps(sorted(texts))
+
+
+def bounds_ms(start: datetime | None, end: datetime | None) -> tuple[int, int]:
+    """[start, end) in milliseconds; None is before or after everything."""
+    return EVER[0] if start is None else to_ms(start), EVER[1] if end is None else to_ms(end)
+
+
 def value(cell: float | str | None) -> Value:
-    """A stored value: REAL, NULL or the JSON text of a position or series."""
+    """A stored value: number, null or the JSON text of a position or series."""
     if not isinstance(cell, str):
         return None if cell is None else float(cell)
     stored = json.loads(cell)

@@ -1,4 +1,4 @@
-"""The hub's store as ingest, API and pages use it: coroutines over one SQLite file."""
+"""The hub's store as ingest, API and pages use it: coroutines over SQLite or PostgreSQL."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -7,13 +7,13 @@ from types import TracebackType
 from typing import Self
 
 from contract.consent import Purpose
-from contract.errors import ProtocolError
+from contract.errors import Fault, Misconfigured, ProtocolError
 from contract.ids import DeviceId
 from hub.arrival import Arrival, refused
 from hub.store import incidents, persons, things
-from hub.store.database import Database
+from hub.store.engine import Engine
 from hub.store.persons import Wanted
-from hub.store.quarantine import quarantine_of
+from hub.store.quarantine import Seal, seal_beside
 from hub.store.rows import (
     AggregateRow,
     AlertRow,
@@ -26,7 +26,8 @@ from hub.store.rows import (
     ReceivedRow,
     ReleasedRow,
 )
-from hub.store.writing import Outcome, Writer
+from hub.store.sqlite.engine import SqliteEngine
+from hub.store.writing import Outcome
 
 FILE_NAME = "hub.sqlite"
 Audience = Collection[Purpose | None]
@@ -41,32 +42,39 @@ class Store:
     A cursor that is none raises ProtocolError.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, url: str | None = None) -> None:
         self._path = path
-        self._database = Database(path)
-        self._writer: Writer | None = None
+        self._url = url
+        self._opened: Engine | None = None
 
     async def __aenter__(self) -> Self:
-        """Open and migrate the file; Misconfigured when it cannot be written."""
-        self._writer = Writer(quarantine_of(self._path))
-        await self._database.__aenter__()
+        """Open and migrate; Misconfigured when the database cannot be used, Unreachable when it is not there."""
+        engine = _engine(self._path, self._url, seal_beside(self._path))
+        self._opened = await engine.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._database.__aexit__(kind, error, traceback)
+        await self._engine.__aexit__(kind, error, traceback)
+
+    @property
+    def _engine(self) -> Engine:
+        if self._opened is None:
+            raise RuntimeError("the store was not entered")
+        return self._opened
 
     async def commit(self, arrivals: Sequence[Arrival]) -> Outcome:
-        """Write `arrivals` in one transaction. What no database can hold is quarantined; StoreFull keeps nothing."""
-        writer = self._writer
-        if writer is None:
-            raise RuntimeError("the store was not entered")
+        """Write `arrivals` in one transaction; several may run at once.
+
+        What no database can hold is quarantined. StoreFull keeps nothing. After Unreachable try the same again: what
+        was kept is known as a repeat.
+        """
         try:
-            return await self._database.transact(lambda c: writer.write(c, arrivals))
+            return await self._engine.commit(arrivals)
         except ProtocolError as error:
             if len(arrivals) == 1:
-                return await self.commit([refused(arrivals[0], str(error))])
+                return await self._engine.commit([refused(arrivals[0], str(error))])
         # One of several cannot be stored: each on its own, so that the others are.
         outcome = Outcome()
         for arrival in arrivals:
@@ -75,15 +83,15 @@ class Store:
 
     async def gateways(self) -> tuple[GatewayRow, ...]:
         """All gateways by id."""
-        return await self._database.read(things.gateways)
+        return await self._engine.ask(things.gateways(self._engine.dialect))
 
     async def devices(self) -> tuple[DeviceRow, ...]:
         """All things that have a reading, by gateway and id."""
-        return await self._database.read(things.devices)
+        return await self._engine.ask(things.devices(self._engine.dialect))
 
     async def latest(self, device: DeviceId | None = None) -> tuple[LatestRow, ...]:
         """The newest value of each quantity of `device` or of all, by gateway, device and quantity."""
-        return await self._database.read(lambda c: things.latest(c, device))
+        return await self._engine.ask(things.latest(self._engine.dialect, device))
 
     async def readings(
         self,
@@ -96,7 +104,7 @@ class Store:
     ) -> Page[ReadingRow]:
         """History of one thing, oldest first."""
         span = (start, end)
-        return await self._database.read(lambda c: things.readings(c, device, quantity, span, limit, cursor))
+        return await self._engine.ask(things.readings(self._engine.dialect, device, quantity, span, limit, cursor))
 
     async def released(
         self,
@@ -111,31 +119,31 @@ class Store:
     ) -> Page[ReleasedRow]:
         """What persons released, oldest first."""
         wanted = Wanted(_purposes(purpose, audience), subject, quantity, start, end)
-        return await self._database.read(lambda c: persons.released(c, wanted, limit, cursor))
+        return await self._engine.ask(persons.released(self._engine.dialect, wanted, limit, cursor))
 
     async def released_latest(
         self, purpose: Purpose | None = None, audience: Audience = EVERYTHING
     ) -> tuple[ReleasedRow, ...]:
         """The newest value of each subject and quantity, by purpose, subject and quantity."""
         purposes = _purposes(purpose, audience)
-        return await self._database.read(lambda c: persons.released_latest(c, purposes))
+        return await self._engine.ask(persons.released_latest(self._engine.dialect, purposes))
 
     async def aggregates(
         self, purpose: Purpose, quantity: str, start: datetime, end: datetime
     ) -> tuple[AggregateRow, ...]:
         """Every person's aggregates, oldest window first: for hub.suppression, never to be shown."""
-        return await self._database.read(lambda c: persons.aggregates(c, purpose, quantity, start, end))
+        return await self._engine.ask(persons.aggregates(self._engine.dialect, purpose, quantity, start, end))
 
     async def received(self, purpose: Purpose, subject: str) -> ReceivedRow:
         """How much of `subject` has arrived as aggregates, without any value."""
-        return await self._database.read(lambda c: persons.received(c, purpose, subject))
+        return await self._engine.ask(persons.received(self._engine.dialect, purpose, subject))
 
     async def alerts(
         self, open_only: bool = False, limit: int = 100, cursor: str | None = None, audience: Audience = EVERYTHING
     ) -> Page[AlertRow]:
         """Alert events, newest first; with `open_only` the latest event of each alert that is not cleared."""
         purposes = _purposes(None, audience)
-        return await self._database.read(lambda c: incidents.alerts(c, purposes, open_only, limit, cursor))
+        return await self._engine.ask(incidents.alerts(self._engine.dialect, purposes, open_only, limit, cursor))
 
     async def open_alerts(self, limit: int = 1000, audience: Audience = EVERYTHING) -> tuple[AlertRow, ...]:
         """The latest event of each alert that is not cleared, newest first."""
@@ -144,10 +152,33 @@ class Store:
     async def gaps(self, limit: int = 100, cursor: str | None = None, audience: Audience = EVERYTHING) -> Page[GapRow]:
         """Declared gaps, newest first."""
         purposes = _purposes(None, audience)
-        return await self._database.read(lambda c: incidents.gaps(c, purposes, limit, cursor))
+        return await self._engine.ask(incidents.gaps(self._engine.dialect, purposes, limit, cursor))
+
+    async def quarantined(self) -> tuple[tuple[str, bytes], ...]:
+        """Reason and payload of all that went to quarantine and is kept, oldest first.
+
+        Tampered when a payload was changed, or was sealed by a hub with another state folder.
+        """
+        kept = await self._engine.quarantined()
+        seal = seal_beside(self._path)
+        return tuple((reason, seal.opened(sealed)) for reason, sealed in kept)
 
 
 def _purposes(purpose: Purpose | None, audience: Audience) -> frozenset[str]:
     """The purposes to search, as stored; '' stands for things."""
     allowed = frozenset("" if one is None else one.value for one in audience)
     return allowed if purpose is None else allowed & {purpose.value}
+
+
+def open_store(path: Path, url: str | None = None) -> Store:
+    """A store to be entered: the SQLite file at `path`, or the PostgreSQL database at `url` (postgresql://...).
+
+    With `url` nothing but the key of the quarantine lies beside `path`.
+    """
+    return Store(path, url)
+
+
+def _engine(path: Path, url: str | None, seal: Seal) -> Engine:
+    if url is not None:
+        raise Misconfigured(Fault("the database's URL", 0, "this hub has SQLite only", "Take the URL away"))
+    return SqliteEngine(path, seal)

@@ -1,32 +1,27 @@
-"""What one transaction does with a group of arrivals: repeat check, rows, latest, ranges. Runs in the file's thread."""
+"""What a group of arrivals amounts to: which rows are to be written, and what is to be told afterwards. Pure.
+
+An engine decides which sequence numbers are new (the repeat check) and writes the rows; both in one transaction.
+"""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from datetime import datetime
+from typing import NamedTuple, Self
 
 from cloud_sync.blob import to_ms
 from contract.consent import Purpose
-from contract.ids import GatewayId
-from contract.record import Range
+from contract.ids import Epoch, GatewayId
+from contract.record import Gap, GapReason, Range, Stream
 from hub.arrival import Arrival, Arrived, MeasuredRow
 from hub.feed import Change
-from hub.store.database import Connection
-from hub.store.events import Source, write_others
-from hub.store.insertion import Row, insert
-from hub.store.quarantine import Quarantine
-from hub.store.ranges import Span, holds, merged, unknown
+from hub.store.events import Others, Source
+from hub.store.ranges import Span, holds
+from hub.store.selection import Row
 
-_REPLACE_OLDER = (
-    "ON CONFLICT (series) DO UPDATE SET at_ms = excluded.at_ms, origin = excluded.origin, "
-    "sequence = excluded.sequence, value = excluded.value, flag = excluded.flag, clock = excluded.clock "
-    "WHERE (excluded.at_ms, excluded.sequence) > (latest.at_ms, latest.sequence)"
-)
-_SEE_AGAIN = (
-    "ON CONFLICT (id) DO UPDATE SET last_seen_ms = max(last_seen_ms, excluded.last_seen_ms), "
-    "epoch = coalesce(excluded.epoch, epoch), software = coalesce(excluded.software, software)"
-)
-_MEASURED = "series, at_ms, origin, sequence, value, flag, clock"
+SEQUENCE_END = 2**40
+"""Sequence numbers lie below it, in both engines: PostgreSQL's repeat check packs origin and number into 63 bits."""
+_OUT_OF_RANGE = "sequence number out of range"
 
 
 @dataclass(slots=True)
@@ -51,166 +46,151 @@ class Outcome:
         self.faults.update(other.faults)
 
 
+class OriginKey(NamedTuple):
+    """Who wrote: one stream of one start of one gateway."""
+
+    gateway: GatewayId
+    epoch: Epoch
+    stream: Stream
+
+
+SeriesIds = Mapping[tuple[str, str], int]
+"""Ids of series by subject (thing or person) and quantity."""
+Find = Callable[[str], SeriesIds]
+"""The ids of the series of one gateway's things, or of one purpose's persons; whoever looks one up gets it made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Numbers that a message lays claim to: with content, or (`part` None) only said to have been receipted."""
+
+    arrival: Arrival
+    gateway: GatewayId
+    range: Range
+    part: Arrived | None
+
+    @property
+    def origin(self) -> OriginKey:
+        """Whose numbers they are."""
+        return OriginKey(self.gateway, self.range.epoch, self.range.stream)
+
+
+class Quarantined(NamedTuple):
+    """One payload that cannot be stored."""
+
+    gateway: GatewayId | None
+    at: datetime
+    reason: str
+    payload: bytes
+
+
+def claims(arrivals: Iterable[Arrival]) -> Iterator[Claim]:
+    """Everything in `arrivals` that lays claim to sequence numbers, in order."""
+    for arrival in arrivals:
+        if arrival.gateway is None:
+            continue
+        for part in arrival.parts:
+            yield Claim(arrival, arrival.gateway, part.range, part)
+        for range_ in arrival.hello.receipted if arrival.hello else ():
+            if range_.first <= range_.last:
+                yield Claim(arrival, arrival.gateway, range_, None)
+
+
+def can_be_known(claim: Claim) -> bool:
+    """False when the numbers lie where the repeat check cannot look: they are refused each time."""
+    return claim.range.last < SEQUENCE_END
+
+
 @dataclass(slots=True)
-class _Group:
-    """What the transaction under way has collected."""
+class Group:
+    """Rows that one transaction writes. `telemetry`: series, at_ms, origin, sequence, value, flag, clock."""
 
     outcome: Outcome = field(default_factory=Outcome)
-    known: dict[int, list[Span]] = field(default_factory=dict)
+    gateways: dict[GatewayId, Row] = field(default_factory=dict)
+    """id, first_seen_ms, last_seen_ms, epoch, software."""
     telemetry: list[Row] = field(default_factory=list)
-    released: list[Row] = field(default_factory=list)
     latest: dict[int, Row] = field(default_factory=dict)
+    """The newest row of each series."""
+    released: list[Row] = field(default_factory=list)
+    """series, at_ms, value, flag, clock."""
+    others: Others = field(default_factory=Others)
+    lost: dict[GatewayId, tuple[datetime, int]] = field(default_factory=dict)
+    """How many numbers a gateway holds receipts for and no row is left of, with the time of its hello."""
+    quarantined: list[Quarantined] = field(default_factory=list)
     changes: set[Change] = field(default_factory=set)
+    at_ms: int = 0
+    """When the newest of the messages came."""
 
-
-class Writer:
-    """Writes groups of arrivals; remembers the ids of series and origins that are committed."""
-
-    def __init__(self, quarantine: Quarantine) -> None:
-        self._quarantine = quarantine
-        self._ids: dict[tuple[str, ...], int] = {}
-
-    def write(self, connection: Connection, arrivals: Sequence[Arrival]) -> Outcome:
-        """Write `arrivals` within the open transaction: each record exactly once, whatever is repeated."""
-        try:
-            return self._write(connection, arrivals)
-        except BaseException:
-            # The transaction will be rolled back, and with it the ids given out in it.
-            self._ids.clear()
-            raise
-
-    def _write(self, connection: Connection, arrivals: Sequence[Arrival]) -> Outcome:
-        group = _Group()
-        _see_gateways(connection, arrivals, group)
-        parts = [
-            (arrival, part, self._origin(connection, arrival, part)) for arrival in arrivals for part in arrival.parts
-        ]
-        loaded = _load_known(connection, [(origin, part.range) for _, part, origin in parts])
-        group.known = {origin: list(spans) for origin, spans in loaded.items()}
+    def see(self, arrivals: Iterable[Arrival]) -> None:
+        """Take who has spoken, and the messages that cannot be read at all."""
         for arrival in arrivals:
+            at_ms = to_ms(arrival.at)
+            self.at_ms = max(self.at_ms, at_ms)
             if arrival.fault is not None:
-                self._quarantine.keep(connection, arrival.gateway, arrival.at, arrival.fault, arrival.payload)
-                group.outcome.faults[arrival.gateway, arrival.fault] += 1
-        for arrival, part, origin in parts:
-            self._part(connection, group, arrival, part, origin)
-        insert(connection, "telemetry", _MEASURED, group.telemetry)
-        insert(connection, "latest", _MEASURED, list(group.latest.values()), _REPLACE_OLDER)
-        insert(connection, "released", "series, at_ms, value, flag, clock", group.released)
-        _store_known(connection, loaded, group.known)
-        group.outcome.changes = list(group.changes)
-        return group.outcome
+                self._refuse(arrival.gateway, arrival.at, arrival.fault, arrival.payload)
+            if arrival.gateway is None or (arrival.gateway in self.gateways and arrival.hello is None):
+                continue
+            said = (arrival.hello.epoch, arrival.hello.software) if arrival.hello else (None, None)
+            self.gateways[arrival.gateway] = (arrival.gateway, at_ms, at_ms, *said)
+            self.changes.add(Change("gateway", arrival.gateway, arrival.gateway))
 
-    def _part(self, connection: Connection, group: _Group, arrival: Arrival, part: Arrived, origin: int) -> None:
-        gateway, outcome = _gateway_of(arrival), group.outcome
-        outcome.receipts.setdefault(gateway, []).append(part.range)
-        first, last = part.range.first, part.range.last
-        fresh = unknown(group.known[origin], first, last)
+    def take(self, claim: Claim, origin: int, fresh: Sequence[Span], things: Find, persons: Find) -> None:
+        """Take what of `claim` is new: `fresh` are the parts of its range that nobody had claimed before."""
+        part, outcome = claim.part, self.outcome
+        if part is None:
+            _, count = self.lost.get(claim.gateway, (claim.arrival.at, 0))
+            self.lost[claim.gateway] = (claim.arrival.at, count + sum(last - first + 1 for first, last in fresh))
+            return
+        outcome.receipts.setdefault(claim.gateway, []).append(part.range)
+        if not can_be_known(claim):
+            self._refuse(claim.gateway, claim.arrival.at, _OUT_OF_RANGE, part.blob)
+            return
         if not fresh:
             outcome.repeats += 1
             return
-        group.known[origin] = merged([*group.known[origin], (first, last)])
         if part.fault is not None:
-            self._quarantine.keep(connection, gateway, arrival.at, part.fault, part.blob)
-            outcome.faults[gateway, part.fault] += 1
+            self._refuse(claim.gateway, claim.arrival.at, part.fault, part.blob)
             return
         measured, others = part.rows.measured, part.rows.others
-        if fresh != [(first, last)]:
+        if [*fresh] != [(part.range.first, part.range.last)]:
             measured = [row for row in measured if holds(fresh, row[0])]
             others = [row for row in others if holds(fresh, row[0])]
         outcome.records += len(measured) + len(others)
         if part.purpose is None:
-            self._telemetry(connection, group, gateway, origin, measured)
+            self._telemetry(claim.gateway, origin, measured, things)
         else:
-            self._released(connection, group, part.purpose, measured)
-        source = Source(gateway if part.purpose is None else None, part.purpose)
-        group.changes.update(write_others(connection, source, [record for _, record in others]))
+            self._released(part.purpose, measured, persons)
+        source = Source(claim.gateway if part.purpose is None else None, part.purpose)
+        self.changes |= self.others.add(source, [record for _, record in others])
 
-    def _telemetry(
-        self, connection: Connection, group: _Group, gateway: GatewayId, origin: int, rows: Sequence[MeasuredRow]
-    ) -> None:
-        ids, latest, append = self._ids, group.latest, group.telemetry.append
+    def finish(self) -> Outcome:
+        """What the group amounts to, once everything was taken."""
+        for gateway, (at, count) in self.lost.items():
+            if count:
+                gap = Gap(gateway, None, at, at, GapReason.HUB_RESTORED, count)
+                self.changes |= self.others.add(Source(gateway, None), [gap])
+        self.outcome.changes = list(self.changes)
+        return self.outcome
+
+    def _telemetry(self, gateway: GatewayId, origin: int, rows: Sequence[MeasuredRow], find: Find) -> None:
+        ids, latest, append = find(gateway), self.latest, self.telemetry.append
         for sequence, subject, quantity, at_ms, value, flag, clock in rows:
-            key = ("series", gateway, subject, quantity)
-            series = ids.get(key)
-            if series is None:
-                series = self._id(connection, key, "gateway, device, quantity")
+            series = ids[subject, quantity]
             row = (series, at_ms, origin, sequence, value, flag, clock)
             append(row)
             newest = latest.get(series)
             if newest is None:
-                group.changes.add(Change("reading", gateway, subject, quantity))
+                self.changes.add(Change("reading", gateway, subject, quantity))
                 latest[series] = row
-            elif (at_ms, sequence) > (newest[1], newest[3]):
+            elif at_ms > newest[1] or (at_ms == newest[1] and sequence > newest[3]):  # type: ignore[operator]  # ints
                 latest[series] = row
 
-    def _released(self, connection: Connection, group: _Group, purpose: Purpose, rows: Sequence[MeasuredRow]) -> None:
+    def _released(self, purpose: Purpose, rows: Sequence[MeasuredRow], find: Find) -> None:
+        ids = find(purpose.value)
         for _, subject, quantity, at_ms, value, flag, clock in rows:
-            key = ("released_series", purpose.value, subject, quantity)
-            series = self._ids.get(key)
-            if series is None:
-                series = self._id(connection, key, "purpose, subject, quantity")
-            group.released.append((series, at_ms, value, flag, clock))
-            group.changes.add(Change("released", None, subject, quantity))
+            self.released.append((ids[subject, quantity], at_ms, value, flag, clock))
+            self.changes.add(Change("released", None, subject, quantity))
 
-    def _origin(self, connection: Connection, arrival: Arrival, part: Arrived) -> int:
-        key = ("origin", _gateway_of(arrival), part.range.epoch, part.range.stream.value)
-        return self._ids.get(key) or self._id(connection, key, "gateway, epoch, stream")
-
-    def _id(self, connection: Connection, key: tuple[str, ...], columns: str) -> int:
-        """The row id of `key` (table, then the values of `columns`), which is made when it is new."""
-        table, *values = key
-        where = columns.replace(", ", " = ? AND ") + " = ?"
-        found = connection.execute(f"SELECT id FROM {table} WHERE {where}", values).fetchone()  # noqa: S608
-        if found is None:
-            statement = f"INSERT INTO {table} ({columns}) VALUES (?, ?, ?) RETURNING id"  # noqa: S608
-            found = connection.execute(statement, values).fetchone()
-        self._ids[key] = found[0]
-        return self._ids[key]
-
-
-def _gateway_of(arrival: Arrival) -> GatewayId:
-    if arrival.gateway is None:
-        raise RuntimeError("parts come from a gateway")
-    return arrival.gateway
-
-
-def _see_gateways(connection: Connection, arrivals: Sequence[Arrival], group: _Group) -> None:
-    rows: dict[GatewayId, Row] = {}
-    for arrival in arrivals:
-        if arrival.gateway is None or (arrival.gateway in rows and arrival.hello is None):
-            continue
-        at_ms, hello = to_ms(arrival.at), arrival.hello
-        said = (hello.epoch, hello.software) if hello else (None, None)
-        rows[arrival.gateway] = (arrival.gateway, at_ms, at_ms, *said)
-        group.changes.add(Change("gateway", arrival.gateway, arrival.gateway))
-    insert(connection, "gateway", "id, first_seen_ms, last_seen_ms, epoch, software", list(rows.values()), _SEE_AGAIN)
-
-
-def _load_known(connection: Connection, parts: Sequence[tuple[int, Range]]) -> dict[int, list[Span]]:
-    """For each origin the spans that touch any of its parts: all that the group can change."""
-    reach: dict[int, Span] = {}
-    for origin, range_ in parts:
-        first, last = reach.get(origin, (range_.first, range_.last))
-        reach[origin] = (min(first, range_.first), max(last, range_.last))
-    known = {}
-    for origin, (first, last) in reach.items():
-        # Spans are disjoint, so only the last one that starts before `first` can reach into it.
-        rows = connection.execute(
-            "SELECT first, last FROM seen WHERE origin = ?1 AND first <= ?3 + 1 AND first >= coalesce("
-            "(SELECT max(first) FROM seen WHERE origin = ?1 AND first < ?2), 0) ORDER BY first",
-            (origin, first, last),
-        )
-        known[origin] = rows.fetchall()
-    return known
-
-
-def _store_known(connection: Connection, before: dict[int, list[Span]], after: dict[int, list[Span]]) -> None:
-    rows: list[Row] = []
-    for origin, spans in after.items():
-        if spans == before[origin]:
-            continue
-        if before[origin]:
-            limits = (origin, before[origin][0][0], before[origin][-1][0])
-            connection.execute("DELETE FROM seen WHERE origin = ? AND first BETWEEN ? AND ?", limits)
-        rows.extend((origin, first, last) for first, last in spans)
-    insert(connection, "seen", "origin, first, last", rows)
+    def _refuse(self, gateway: GatewayId | None, at: datetime, reason: str, payload: bytes) -> None:
+        self.quarantined.append(Quarantined(gateway, at, reason, payload))
+        self.outcome.faults[gateway, reason] += 1

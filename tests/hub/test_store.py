@@ -19,11 +19,11 @@ from contract.ids import AlertId, DeviceId, Epoch, GatewayId
 from contract.record import Aggregate, AlertRecord, Gap, GapReason, Measured, Range, Record, Stream
 from contract.sample import ClockQuality, Flag, Position, Reading, Series
 from hub.arrival import Arrival, read
-from hub.store.database import Database
-from hub.store.quarantine import KEPT_FOR, MOST_PAYLOADS, quarantine_of
+from hub.store.quarantine import KEPT_FOR, MOST_PAYLOADS, seal_beside
 from hub.store.rows import PositionValue, ReceivedRow, SeriesValue
+from hub.store.sqlite.database import Database
+from hub.store.sqlite.writing import Writer
 from hub.store.store import Store
-from hub.store.writing import Writer
 
 NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
 EPOCH = Epoch("00000000000000a1")
@@ -300,7 +300,7 @@ async def test_a_file_that_is_no_database_is_one_clear_sentence(tmp_path: Path) 
 
 async def test_a_full_database_keeps_nothing_of_the_group_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
     async with Database(tmp_path / "hub.sqlite") as database:
-        writer = Writer(quarantine_of(tmp_path / "hub.sqlite"))
+        writer = Writer(seal_beside(tmp_path / "hub.sqlite"))
         many = [message(part(first, [level(n) for n in range(first, first + 500)])) for first in range(1, 5001, 500)]
         (pages,) = await database.read(lambda c: c.execute("PRAGMA page_count").fetchone())
         await database.read(lambda c: c.execute(f"PRAGMA max_page_count = {pages + 10}").fetchone())
@@ -314,21 +314,19 @@ async def test_a_full_database_keeps_nothing_of_the_group_and_goes_on_when_there
 
 async def test_what_is_quarantined_rests_sealed_bounded_and_expires(tmp_path: Path) -> None:
     path = tmp_path / "hub.sqlite"
-    quarantine = quarantine_of(path)
     async with Store(path) as store:
         for number in range(MOST_PAYLOADS + 5):
             await store.commit([read("kanmon.gw-1.up.data", f"canary-{number}".encode(), NOW)])
-    async with Database(path) as database:
-        kept = await database.read(quarantine.payloads)
+        kept = await store.quarantined()
         assert [payload for _, payload in kept] == [f"canary-{n}".encode() for n in range(5, MOST_PAYLOADS + 5)]
-    assert b"canary" not in b"".join(one.read_bytes() for one in tmp_path.iterdir())
-    async with Store(path) as store:
+        assert b"canary" not in b"".join(one.read_bytes() for one in tmp_path.iterdir())
         await store.commit([read("kanmon.gw-1.up.data", b"late", NOW + KEPT_FOR + timedelta(seconds=1))])
+        assert [payload for _, payload in await store.quarantined()] == [b"late"]
     async with Database(path) as database:
-        assert [payload for _, payload in await database.read(quarantine.payloads)] == [b"late"]
         await database.transact(lambda c: c.execute("UPDATE quarantine SET payload = CAST(x'00' || payload AS BLOB)"))
+    async with Store(path) as store:
         with pytest.raises(Tampered):
-            await database.read(quarantine.payloads)
+            await store.quarantined()
 
 
 async def test_a_database_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:

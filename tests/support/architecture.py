@@ -45,11 +45,12 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "aiomqtt": ("cloud_sync/session.py",),
     "bleak": ("drivers/links/ble.py",),
     "dbus_fast": ("drivers/links/ble.py", "firmware_sim/bluez/*.py"),  # bleak lets its errors through
-    "nats": ("hub/broker.py",),
+    "nats": ("firmware_sim/repeater.py", "hub/broker.py"),
+    "psycopg": ("hub/store/postgres/database.py",),
     "pymodbus": ("drivers/links/modbus.py",),
     "serial": ("drivers/links/serial_port.py",),
     "serial_asyncio_fast": ("drivers/links/serial_port.py",),
-    "sqlite3": ("agent/store.py", "hub/store/database.py"),
+    "sqlite3": ("agent/store.py", "hub/store/sqlite/database.py"),
 }
 """Which module knows which library of input and output: one a package."""
 

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from contract.errors import Fault, KanmonError, Misconfigured, ProtocolError, StoreFull, Tampered
-from hub.store.migrations import MIGRATIONS
+from hub.store.sqlite.migrations import MIGRATIONS
 
 Connection = sqlite3.Connection
 _Result = TypeVar("_Result")

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
 
-from hub.store.database import Connection
-
-SqlValue = float | int | str | bytes | None
-Row = tuple[SqlValue, ...]
+from hub.store.selection import Row
+from hub.store.sqlite.database import Connection
 
 # Measured beside a busy thread: 500 rows a step 71 k rows/s, 100 rows 18 k, one row 5 k.
 _CHUNKS = (500, 100, 20, 5, 1)
@@ -27,4 +25,4 @@ def insert(connection: Connection, table: str, columns: str, rows: Sequence[Row]
 def _statement(table: str, columns: str, rows: int, conflict: str) -> str:
     # Names come from this package, never from a peer.
     one = f"({', '.join('?' * (columns.count(',') + 1))})"
-    return f"INSERT INTO {table} ({columns}) VALUES {', '.join([one] * rows)} {conflict}"  # noqa: S608
+    return f"INSERT INTO {table} ({columns}) VALUES {', '.join([one] * rows)} {conflict}"

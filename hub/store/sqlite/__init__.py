@@ -1,0 +1,1 @@
+"""The embedded engine of the hub's store: one SQLite file."""
