@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup demo test test-long chaos check format bench lock chromium clean
+.PHONY: help setup demo test test-long chaos check format bench bench-compare lock chromium clean
 
 help:
 	@echo "make demo       a hub, a gateway and a simulated town; open http://127.0.0.1:8080, stop with Ctrl-C"
 	@echo "make test       every test            make check   format, lint, types, imports, lock"
 	@echo "make bench      the measurements      make format  put the format right"
+	@echo "make bench-compare  measure again and show what became worse by a fifth"
 	@echo "make test-long  fuzzing and faults at full length, by hand before a release"
 	@echo "make chaos      kills and cuts by a seed, then the ledger: make chaos SEED=7 ROUNDS=20"
 	@echo "make setup      .venv/ only           make lock    resolve the dependencies anew (needs uv)"
@@ -40,7 +41,10 @@ format: setup
 	@$(BIN)/ruff format .
 
 bench: setup
-	@$(BIN)/python -m benchmarks $(ARGS)
+	@$(BIN)/python -m benchmarks run $(PART) $(ARGS)
+
+bench-compare: setup
+	@$(BIN)/python -m benchmarks compare $(PART) $(if $(BASE),--base $(BASE)) $(if $(NEW),--new $(NEW)) $(ARGS)
 
 lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 \

@@ -1,18 +1,20 @@
 """What the agent weighs: import time of everything it runs with, and memory of a run with all three drivers."""
 
 import asyncio
-import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from benchmarks.processes import SCRIPTS, rss_mib
+from benchmarks.figures import Figure, Goal, Limit
+from benchmarks.processes import SCRIPTS, child, peak_rss_mib, rss_mib
+from benchmarks.run import Run, finished, median_pair, medians
 
-ROUNDS = 5
+FIGURES = ("import", "rss")
 IMPORTS = "import agent.main, drivers.modbus, drivers.ble_heart_rate, drivers.nmea_receiver"
 SETTLE_S = 4.0
+BARE_RSS = "import asyncio, sqlite3, os; print(open('/proc/self/status').read())"
 MAP = 'name = "m"\nperiod_s = 1\n[[register]]\nquantity = "water_level"\ntable = "input"\naddress = 0\ntype = "int16"\n'
 SETTINGS = """
 [gateway]
@@ -40,43 +42,40 @@ port = "/dev/null"
 """
 
 
-def import_s() -> float:
-    """Median seconds that importing takes, over a bare interpreter's start."""
-    return round(_median_s(IMPORTS) - _median_s("pass"), 3)
+def measure(run: Run) -> Iterator[Figure]:
+    """All of FIGURES."""
+    found = medians(
+        run,
+        run.take(7, 3),
+        {"agent": lambda _: _seconds(IMPORTS), "bare Python": lambda _: _seconds("import asyncio, sqlite3")},
+    )
+    value, bare = median_pair(found["agent"], found["bare Python"])
+    yield Figure("import", value, "s", False, None, Limit("Python with asyncio and sqlite3", bare))
+    run.say("rss")
+    with run.folder() as folder:
+        settled, peak = finished(_running(folder))
+    limit = Limit("Python with asyncio and sqlite3", _bare_rss_mib())
+    yield Figure("rss", settled, "MiB", False, Goal(at_most=60), limit, {"peak MiB": peak})
 
 
-async def running_rss_mib() -> float:
-    """Resident memory of an agent with all three drivers loaded, nothing connected."""
-    with TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "gateway.toml").write_text(SETTINGS)
-        (folder / "map.toml").write_text(MAP)
-        (folder / "password").write_text("x")
-        (folder / "password").chmod(0o600)
-        command = ["run", "--config", str(folder / "gateway.toml"), "--state", str(folder / "state")]
-        with (folder / "log").open("wb") as log:
-            agent = await asyncio.create_subprocess_exec(SCRIPTS / "kanmon-agent", *command, stdout=log, stderr=log)
-        try:
-            await asyncio.sleep(SETTLE_S)
-            return rss_mib(agent.pid)
-        finally:
-            agent.terminate()
-            await agent.wait()
+async def _running(folder: Path) -> tuple[float, float]:
+    """Resident memory (settled, most), MiB, of an agent with all three drivers loaded, nothing connected."""
+    (folder / "gateway.toml").write_text(SETTINGS)
+    (folder / "map.toml").write_text(MAP)
+    (folder / "password").write_text("x")
+    (folder / "password").chmod(0o600)
+    command = [SCRIPTS / "kanmon-agent", "run", "--config", folder / "gateway.toml", "--state", folder / "state"]
+    with child(*command, log=folder / "log") as agent:
+        await asyncio.sleep(SETTLE_S)
+        return rss_mib(agent.pid), peak_rss_mib(agent.pid)
 
 
-def measure() -> dict[str, object]:
-    """Both figures."""
-    return {"agent": {"import_s": import_s(), "rss_mib": asyncio.run(running_rss_mib())}}
+def _bare_rss_mib() -> float:
+    done = subprocess.run([sys.executable, "-c", BARE_RSS], check=True, capture_output=True, text=True)
+    return next(int(line.split()[1]) / 1024 for line in done.stdout.splitlines() if line.startswith("VmRSS:"))
 
 
-def _median_s(code: str) -> float:
-    times = []
-    for _ in range(ROUNDS + 1):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", code], check=True)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
-
-
-if __name__ == "__main__":
-    sys.stdout.write(f"{measure()}\n")
+def _seconds(code: str) -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return time.perf_counter() - start

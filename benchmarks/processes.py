@@ -1,16 +1,15 @@
-"""What the kernel says of a process, and how the measured programs are found."""
+"""What the kernel says of a process, and how the measured programs are started, found and ended."""
 
-import asyncio
+import contextlib
 import os
 import socket
+import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 SCRIPTS = Path(sys.executable).parent
-START_LIMIT_S = 30.0
+STOP_LIMIT_S = 20.0
 
 
 def cpu_s(pid: int) -> float:
@@ -21,8 +20,25 @@ def cpu_s(pid: int) -> float:
 
 def rss_mib(pid: int) -> float:
     """Resident memory in MiB."""
+    return _status_mib(pid, "VmRSS:")
+
+
+def peak_rss_mib(pid: int) -> float:
+    """The most resident memory so far, in MiB."""
+    return _status_mib(pid, "VmHWM:")
+
+
+def written_bytes(pid: int) -> int:
+    """Bytes a process caused to be written to disks so far (proc(5), io, write_bytes)."""
+    for line in Path(f"/proc/{pid}/io").read_text().splitlines():
+        if line.startswith("write_bytes:"):
+            return int(line.split()[1])
+    raise ProcessLookupError(pid)
+
+
+def _status_mib(pid: int, key: str) -> float:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith(key):
             return round(int(line.split()[1]) / 1024, 1)
     raise ProcessLookupError(pid)
 
@@ -36,14 +52,17 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-async def answers(http_port: int) -> None:
-    """Return once the hub's health route answers."""
-    end = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < end:
+@contextlib.contextmanager
+def child(*command: object, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of ours, ended with SIGTERM; killed when it does not end by that. Its output is in `log`."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(list(map(str, command)), stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.terminate()
         try:
-            await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{http_port}/api/v1/health", timeout=2)
-        except (urllib.error.URLError, OSError):
-            await asyncio.sleep(0.1)
-        else:
-            return
-    raise TimeoutError("the hub does not answer")
+            process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_LIMIT_S)
