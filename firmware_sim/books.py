@@ -1,5 +1,6 @@
 """Gathers the ledger's books from the town's recorder, the hub and the agent."""
 
+from contract.record import GapReason
 from firmware_sim.ledger import Books, Span, StoredSample, Window
 from firmware_sim.plan import BUS, BUS_QUANTITIES, RIVER, RIVER_QUANTITIES, STRAP_QUANTITIES, STRAPS, TownLayout
 from firmware_sim.recorder import read_emissions
@@ -14,7 +15,7 @@ async def gather(town: TownLayout, hub: HubApi, status: AgentStatus, subjects: S
     for strap in sorted(STRAPS):
         stored += await _released(hub, strap, subjects)
         windows += await hub.windows(strap, subjects.of(strap, "statistics"))
-    downtime = [Span(None, start, end) for start, end in status.downtime]
+    downtime = [Span(None, start, end, GapReason.RESTART) for start, end in status.downtime]
     return Books(
         emissions=list(read_emissions(town.emitted)),
         stored=stored,

@@ -1,82 +1,133 @@
-"""The demo's processes with a bad link between gateway and hub, killed and cut round after round, and the ledger."""
+"""Rounds of faults on benches of every set-up, and the ledger after each."""
 
 import asyncio
-import os
-import signal
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import MappingProxyType
 
 from contract.errors import ProtocolError, Unreachable
-from firmware_sim import gateway_files
-from firmware_sim.books import gather
+from contract.record import GapReason
+from firmware_sim import chaos_clock, gateway_files, ports, scenario
+from firmware_sim.chaos_bench import Bench
+from firmware_sim.chaos_benches import bench_of
+from firmware_sim.chaos_clock import WrongClock
+from firmware_sim.chaos_faults import Faults
 from firmware_sim.chaos_judge import Terms, Verdict, judge, spoken_since
-from firmware_sim.chaos_plan import Fault, Kind, Round, gap_limit_s
-from firmware_sim.chaos_told import ChaosFailed, Report, RoundResult, Told
+from firmware_sim.chaos_link import Link, link
+from firmware_sim.chaos_memory import AgentMemory
+from firmware_sim.chaos_plan import Round, blocks
+from firmware_sim.chaos_told import BlockResult, Report, RoundResult, Told
 from firmware_sim.children import Children
-from firmware_sim.demo import LOOK_EVERY_S, Demo, Options, single_failure
-from firmware_sim.fault_proxy import FaultProxy
+from firmware_sim.demo import LOOK_EVERY_S, Demo, Options, agent_command, single_failure, town_command
 from firmware_sim.ledger import Books, Span
-from firmware_sim.plan import BUS, RIVER, STRAPS
+from firmware_sim.patience import ChaosFailed
+from firmware_sim.plan import BUS, RIVER, STRAPS, Layout
 from firmware_sim.ports import HOST
-from firmware_sim.sources import HubApi, hub_api
+from firmware_sim.sources import AgentStatus, HubApi, hub_api
 
 RECOVERY_LIMIT_S = 75.0
 """How long after the last fault everything may take to arrive. Seconds are normal; but a publish into a black hole
 fails after 10 s, a connection made into it after 10 s more, and the gateway's back-off may wait its 30 s."""
-ALIVE_LIMIT_S = 20.0
-"""How long to wait for a process that is to be killed and is just being started again."""
 HEARD_AGAIN = 2
 """So often each device must have spoken after the last fault: the first sample ends a gap."""
 DEVICES = (RIVER, BUS, *sorted(STRAPS))
-_VICTIMS: Mapping[Kind, str] = MappingProxyType(
-    {Kind.KILL_AGENT: "agent", Kind.KILL_HUB: "hub", Kind.KILL_TOWN: "town"}
-)
 
 
-async def run(options: Options, rounds: tuple[Round, ...], told: Told) -> Report:
-    """Play `rounds` until one fails; ends with the balance of a town that speaks no more.
+async def run(root: Path, seed: int, rounds: Sequence[Round], told: Told, *, keep: bool) -> Report:
+    """Play `rounds` until one fails, each run of one set-up in a folder below `root` that goes afterwards.
 
-    Raises KanmonError when a part cannot be started, or does not come back to be killed.
+    `keep`: the folders stay. Raises KanmonError when a part cannot be started, or does not come back for its fault.
     """
-    options.layout.logs.mkdir(parents=True, exist_ok=True)
-    options.layout.town.facts.unlink(missing_ok=True)
-    with single_failure():
-        async with FaultProxy(options.ports.mqtt) as proxy, Children(options.layout.logs, told.restarted) as children:
-            gateway_files.write(options.layout, replace(options.ports, mqtt=proxy.port), options.stages_m)
-            return await Chaos(options, children, proxy, told).run(rounds)
+    done: list[BlockResult] = []
+    played = 0
+    for number, block in enumerate(blocks(rounds), start=1):
+        layout = Layout(root / f"{number}-{block[0].setup}")
+        options = Options(layout, ports.choose(0), seed, scenario.STAGES_M)
+        with single_failure():
+            async with _chaos(options, block[0], told) as chaos:
+                done.append(await chaos.run(block, played))
+        if not done[-1].holds:
+            break
+        if not keep:
+            shutil.rmtree(layout.root, ignore_errors=True)
+        played += len(block)
+    return Report(tuple(done))
 
 
-@dataclass(slots=True)
+@asynccontextmanager
+async def _chaos(options: Options, first: Round, told: Told) -> AsyncIterator["Chaos"]:
+    layout = options.layout
+    layout.logs.mkdir(parents=True, exist_ok=True)
+    layout.town.facts.unlink(missing_ok=True)
+    library = chaos_clock.library()
+    async with AsyncExitStack() as stack:
+        # First in, last out: the servers that a bench needs end after its hubs.
+        children = await stack.enter_async_context(Children(layout.logs, told.restarted))
+        bench = await stack.enter_async_context(bench_of(first.setup, options, children))
+        way = await stack.enter_async_context(link(bench.mqtt_ports))
+        clock = WrongClock(library, layout.root) if library else None
+        gateway_files.write(layout, options.ports, options.stages_m, way.ports)
+        yield Chaos(bench, children, way, clock, told)
+
+
+@dataclass(frozen=True, slots=True)
 class _Past:
     """What earlier rounds leave to the next one."""
 
     gaps: frozenset[Span] = frozenset()
     gap_limit_s: float = 0.0
+    gap_reasons: frozenset[GapReason] = frozenset()
+
+
+class _RememberingDemo(Demo):
+    """A demo whose books hold what the agent knew before a fault destroyed its outbox."""
+
+    memory: AgentMemory
+
+    async def books(self, hub: HubApi, status: AgentStatus) -> Books:
+        """Everything a balance needs, as it is now."""
+        return self.memory.complete(await super().books(hub, status))
+
+    async def status(self) -> AgentStatus | None:
+        """The agent's status, remembered."""
+        status = await super().status()
+        if status is not None:
+            self.memory.learn(status)
+        return status
 
 
 class Chaos:
-    """One run over its children and the link."""
+    """One run over the children of one bench."""
 
-    def __init__(self, options: Options, children: Children, proxy: FaultProxy, told: Told) -> None:
-        self._layout = options.layout
+    def __init__(self, bench: Bench, children: Children, way: Link, clock: WrongClock | None, told: Told) -> None:
+        options = bench.options
+        agent = agent_command(options)
+        if clock is not None:
+            agent = replace(agent, environment={**agent.environment, **clock.environment})
+        commands = (*bench.hubs, town_command(options), agent)
         self._base_url = f"http://{HOST}:{options.ports.http}"
-        self._demo = Demo(options, children, told)
+        self._names = tuple(command.name for command in commands)
+        self._demo = _RememberingDemo(options, children, told, commands)
+        self._demo.memory = AgentMemory(self._demo.status)
+        self._faults = Faults(bench, children, way, clock, self._demo.memory)
+        self._bench = bench
         self._children = children
-        self._proxy = proxy
         self._told = told
         self._past = _Past()
 
-    async def run(self, rounds: tuple[Round, ...]) -> Report:
-        """From the first child to the last balance."""
+    async def run(self, rounds: Sequence[Round], played: int) -> BlockResult:
+        """From the first child to the last balance; `played` rounds were before these."""
         results: list[RoundResult] = []
+        quiet = replace(rounds[0], faults=())
         async with asyncio.TaskGroup() as keepers, hub_api(self._base_url) as hub:
+            await self._demo.register()
+            await self._bench.prepare(keepers)
             await self._demo.start(hub, keepers)
-            for faults in ((), *rounds):
-                result = await self._round(len(results), faults, hub)
+            for number, one in enumerate((quiet, *rounds)):
+                result = await self._round(played + number, one, hub)
                 results.append(result)
                 self._told.round_ended(result)
                 if not result.holds:
@@ -86,54 +137,32 @@ class Chaos:
             await self._demo.hush()
             final = await self._demo.balance(hub)
             self._told.step("stopping")
-            await self._children.stop("agent", "town", "hub")
-        return Report(tuple(results[1:] if results[0].holds else results), final, self._children.restarts)
+            await self._children.stop("agent", "town", *self._names, *self._bench.servers)
+        return BlockResult(tuple(results[1:] if results[0].holds else results), final, self._children.restarts)
 
-    async def _round(self, number: int, faults: Round, hub: HubApi) -> RoundResult:
-        """One round; number 0 has no fault, and shows that everything was well before the first one."""
-        self._told.round_began(number, faults)
+    async def _round(self, number: int, one: Round, hub: HubApi) -> RoundResult:
+        """One round; the first of a block has no fault, and shows that everything was well before the next one."""
+        self._told.round_began(number, one)
         loop = asyncio.get_running_loop()
-        start, began = loop.time(), _now()
+        start, began = loop.time(), datetime.now(UTC)
         async with asyncio.TaskGroup() as group:
-            for fault in faults:
-                group.create_task(self._inflict(fault), name=str(fault))
+            for fault in one.faults:
+                group.create_task(self._faults.inflict(fault), name=str(fault))
         faults_end = loop.time()
-        terms = Terms(0, began, gap_limit_s(faults), self._past.gap_limit_s, self._past.gaps, 0)
+        past = self._past
+        terms = Terms(0, began, one.gap_limit_s, past.gap_limit_s, past.gaps, 0, one.gap_reasons, past.gap_reasons)
         verdict, books = await self._recovered(terms, hub)
-        self._past = _Past(frozenset(books.gaps), terms.limit_s)
-        tails = {} if not verdict.problems else {name: self._children[name].tail() for name in ("agent", "hub", "town")}
+        self._past = _Past(frozenset(books.gaps), one.gap_limit_s, one.gap_reasons)
+        tails = {name: self._children[name].tail() for name in self._names if verdict.problems}
         end = loop.time()
-        return RoundResult(number, faults, end - start, end - faults_end, verdict, tails)
-
-    async def _inflict(self, fault: Fault) -> None:
-        await asyncio.sleep(fault.at_s)
-        match fault.kind:
-            case Kind.KILL_AGENT | Kind.KILL_HUB | Kind.KILL_TOWN:
-                child = self._children[_VICTIMS[fault.kind]]
-                await _alive(lambda: child.pid, child.name)
-                child.send(signal.SIGKILL)
-            case Kind.KILL_BROKER:
-                os.kill(await _alive(self._broker_pid, "the broker"), signal.SIGKILL)
-            case Kind.CUT:
-                self._proxy.cut()
-            case Kind.REFUSED:
-                self._proxy.refuse()
-            case Kind.BLACK_HOLE:
-                self._proxy.black_hole(fault.ways)
-            case Kind.SLOW:
-                self._proxy.slow(fault.delay_s, fault.bytes_per_s)
-        if fault.for_s:
-            await asyncio.sleep(fault.for_s)
-            if fault.ends_in_cut:
-                self._proxy.cut()
-            await self._proxy.heal()
+        return RoundResult(number, one, end - start, end - faults_end, verdict, tails)
 
     async def _recovered(self, terms: Terms, hub: HubApi) -> tuple[Verdict, Books]:
         """The verdict as soon as there is no problem, or as it stands when the time is over.
 
         First every device must have spoken again; what was emitted until then is due.
         """
-        loop, healed_at = asyncio.get_running_loop(), _now()
+        loop, healed_at = asyncio.get_running_loop(), datetime.now(UTC)
         limit = loop.time() + RECOVERY_LIMIT_S
         heard, last = False, None
         while loop.time() < limit:
@@ -160,29 +189,5 @@ class Chaos:
         if status is None or not all(device.is_heard for device in status.devices):
             return None
         with suppress(Unreachable, ProtocolError):
-            return await gather(self._layout.town, hub, status, self._demo.subjects)
+            return await self._demo.books(hub, status)
         return None
-
-    def _broker_pid(self) -> int | None:
-        """The broker's process id while it is a child of the hub that runs now."""
-        hub = self._children["hub"].pid
-        with suppress(OSError, ValueError, IndexError):
-            pid = int((self._layout.hub / "nats" / "nats.pid").read_text())
-            # proc(5): after the name in parentheses, which may hold anything, state and parent.
-            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-            return pid if parent == hub else None
-        return None
-
-
-async def _alive(pid: Callable[[], int | None], name: str) -> int:
-    """The process id, once there is one. Raises ChaosFailed."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(ALIVE_LIMIT_S):
-            while (found := pid()) is None:  # noqa: ASYNC110  another process sets no event of ours
-                await asyncio.sleep(LOOK_EVERY_S)
-            return found
-    raise ChaosFailed(f"After {ALIVE_LIMIT_S:.0f} s {name} is not back to be killed")
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

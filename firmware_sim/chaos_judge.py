@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 
+from contract.record import GapReason
+from firmware_sim.chaos_memory import LEDGERS_OWN
 from firmware_sim.ledger import Balance, Books, Emission, Span, StoredSample, balance
 from firmware_sim.plan import RIVER
 
@@ -17,8 +19,8 @@ class Terms:
     """What a round is judged by.
 
     Of the emissions only the first `due` must have arrived: those after them may still be on their way. A gap that
-    begins before `began` is the round before's, and `limit_before_s` holds for it. The river's counter falls each time
-    the town is killed.
+    begins before `began` is the round before's, and `limit_before_s` and `reasons_before` hold for it. The river's
+    counter falls each time the town is killed.
     """
 
     due: int
@@ -27,6 +29,8 @@ class Terms:
     limit_before_s: float
     known_gaps: frozenset[Span]
     town_restarts: int
+    reasons: frozenset[GapReason] = frozenset()
+    reasons_before: frozenset[GapReason] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +56,13 @@ def judge(books: Books, terms: Terms) -> Verdict:
     whole = balance(books)
     missing = balance(replace(books, emissions=books.emissions[: terms.due])).missing
     disordered = disorder(books.stored, terms.town_restarts)
-    gaps = list(frozenset(books.gaps) - terms.known_gaps)
+    gaps = [gap for gap in frozenset(books.gaps) - terms.known_gaps if gap.reason != LEDGERS_OWN]
     problems = [
         f"{count} {what}"
         for count, what in ((missing, "missing"), (whole.duplicated, "duplicated"), (disordered, "out of order"))
         if count
     ]
-    problems += [text for gap in gaps for text in _too_long(gap, terms)]
+    problems += [text for gap in sorted(gaps, key=_length_s) for text in _not_allowed(gap, terms)]
     longest_s = max(map(_length_s, gaps), default=0.0)
     return Verdict(whole, missing, whole.duplicated, disordered, len(gaps), longest_s, tuple(problems))
 
@@ -95,11 +99,15 @@ def _falls(before: StoredSample, after: StoredSample) -> bool:
     return before.device == RIVER and after.values[COUNTER] < before.values[COUNTER]
 
 
-def _too_long(gap: Span, terms: Terms) -> Iterable[str]:
-    limit_s = terms.limit_s if gap.start >= terms.began else terms.limit_before_s
+def _not_allowed(gap: Span, terms: Terms) -> Iterable[str]:
+    is_new = gap.start >= terms.began
+    limit_s, reasons = (terms.limit_s, terms.reasons) if is_new else (terms.limit_before_s, terms.reasons_before)
+    whose = gap.device or "a device that shares nothing"
     if _length_s(gap) > limit_s:
-        whose = gap.device or "a device that shares nothing"
         yield f"gap of {_length_s(gap):.1f} s of {whose}, allowed: {limit_s:.0f} s"
+    elif gap.reason not in reasons:
+        allowed = ", ".join(sorted(reasons)) or "none"
+        yield f"gap of {_length_s(gap):.1f} s of {whose} for the reason {gap.reason}, allowed: {allowed}"
 
 
 def _length_s(gap: Span) -> float:

@@ -2,26 +2,25 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
-from contract.errors import KanmonError
 from firmware_sim import narrator
 from firmware_sim.chaos_judge import Verdict
 from firmware_sim.chaos_plan import Round
+from firmware_sim.chaos_table import Row, table
 from firmware_sim.demo import facts
 from firmware_sim.ledger import Balance
 from firmware_sim.plan import Layout, TownLayout
 from firmware_sim.sources import AgentStatus
 
-
-class ChaosFailed(KanmonError):
-    """A round could not be played to its end; the text says what did not come back."""
+FINAL_COLUMNS = ("emitted", "stored", "aggregated", "withheld", "in_gaps", "missing", "duplicated")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class RoundResult:
     """One round. `tails` are the last lines of each child's log when it failed, else empty."""
 
     number: int
-    faults: Round
+    played: Round
     lasted_s: float
     recovered_s: float
     verdict: Verdict
@@ -45,13 +44,12 @@ class RoundResult:
         verdict = self.verdict
         end = "ok" if self.holds else f"FAILED: {'; '.join(verdict.problems)}"
         gaps = f", {verdict.gaps} gaps of at most {verdict.longest_gap_s:.1f} s" if verdict.gaps else ""
-        what = " + ".join(map(str, self.faults)) or "no fault"
-        return f"round {self.number}: {what}: {end} in {self.lasted_s:.1f} s{gaps}"
+        return f"round {self.number}: {self.played}: {end} in {self.lasted_s:.1f} s{gaps}"
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """How a run ended. `final` is the balance of everything, once the town spoke no more."""
+class BlockResult:
+    """How the rounds on one bench ended. `final` is the balance of everything, once its town spoke no more."""
 
     rounds: tuple[RoundResult, ...]
     final: Balance
@@ -63,10 +61,43 @@ class Report:
         return self.final.holds and all(result.holds for result in self.rounds)
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a run ended, bench after bench."""
+
+    blocks: tuple[BlockResult, ...]
+
+    @property
+    def rounds(self) -> tuple[RoundResult, ...]:
+        """Every round."""
+        return tuple(result for block in self.blocks for result in block.rounds)
+
+    @property
+    def holds(self) -> bool:
+        """True when every round and each bench's last balance hold."""
+        return all(block.holds for block in self.blocks)
+
+    @property
+    def restarts(self) -> int:
+        """How often any child was started again."""
+        return sum(block.restarts for block in self.blocks)
+
+    @property
+    def final(self) -> dict[str, int]:
+        """The last balances added up."""
+        columns = (*FINAL_COLUMNS, "alerts")
+        return {name: sum(getattr(block.final, name) for block in self.blocks) for name in columns}
+
+    @property
+    def by_kind(self) -> tuple[Row, ...]:
+        """What each kind of fault came to."""
+        return table((result.played, result.verdict, result.recovered_s) for result in self.rounds)
+
+
 class Told(narrator.Narrator, Protocol):
     """Who hears of a run while it goes on."""
 
-    def round_began(self, number: int, faults: Round) -> None:
+    def round_began(self, number: int, played: Round) -> None:
         """A round begins."""
         ...
 
@@ -97,9 +128,9 @@ class ForPeople:
     def live(self, town: TownLayout, status: AgentStatus | None, alerts: int | None) -> None:
         """Nothing: the bar shows how far it is."""
 
-    def round_began(self, number: int, faults: Round) -> None:
+    def round_began(self, number: int, played: Round) -> None:
         """Beside the bar."""
-        self._bar.update(self._task, description=f"round {number}: {' + '.join(map(str, faults)) or 'no fault'}")
+        self._bar.update(self._task, description=f"round {number}: {played}")
 
     def round_ended(self, result: RoundResult) -> None:
         """One line above the bar; with the last lines of the logs when it failed."""
@@ -109,10 +140,18 @@ class ForPeople:
         self._bar.update(self._task, completed=result.number)
 
     def ended(self, report: Report, seed: int) -> None:
-        """The balance of everything, and the seed."""
+        """What each kind of fault came to, the balance of everything, and the seed."""
+        shown = Table(*("fault", "rounds", "missing", "double", "longest gap", "recovery p50", "max"), box=None)
+        for row in report.by_kind:
+            gap, p50, longest = (
+                f"{row.longest_gap_s:.1f} s",
+                f"{row.recovery_p50_s:.1f} s",
+                f"{row.recovery_max_s:.1f} s",
+            )
+            shown.add_row(row.kind, str(row.rounds), str(row.missing), str(row.duplicated), gap, p50, longest)
+        self._console.print(shown)
         verdict = "passed" if report.holds else "FAILED"
-        columns = {name: value for name, value in facts(report.final).items() if name != "devices"}
-        self._console.print(f"seed {seed}: {verdict}; {', '.join(f'{name} {n}' for name, n in columns.items())}")
+        self._console.print(f"seed {seed}: {verdict}; {', '.join(f'{name} {n}' for name, n in report.final.items())}")
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -127,7 +166,7 @@ class ForPeople:
 class ForMachines(narrator.ForMachines):
     """Plain lines on stderr, so that stdout holds the JSON object alone."""
 
-    def round_began(self, number: int, faults: Round) -> None:
+    def round_began(self, number: int, played: Round) -> None:
         """Nothing: its end tells all of it."""
 
     def round_ended(self, result: RoundResult) -> None:
@@ -139,7 +178,8 @@ def as_json(report: Report, seed: int, state: Path | None) -> str:
     """The one JSON object a run ends with; `state` where its folder was kept."""
     head = {"seed": seed, "passed": report.holds, "restarts": report.restarts, "state": state and str(state)}
     rounds = [_round(result) for result in report.rounds]
-    return json.dumps({**head, "rounds": rounds, "final": facts(report.final)}, ensure_ascii=False)
+    kinds = [asdict(row) for row in report.by_kind]
+    return json.dumps({**head, "rounds": rounds, "kinds": kinds, "final": report.final}, ensure_ascii=False)
 
 
 def _round(result: RoundResult) -> dict[str, object]:
@@ -153,7 +193,8 @@ def _round(result: RoundResult) -> dict[str, object]:
     }
     return {
         "round": result.number,
-        "faults": [str(fault) for fault in result.faults],
+        "setup": result.played.setup,
+        "faults": [str(fault) for fault in result.played.faults],
         "passed": result.holds,
         "problems": list(verdict.problems),
         "lasted_s": round(result.lasted_s, 2),

@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -48,11 +48,17 @@ class Child:
         self._on_restart = on_restart
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
+        self._released = asyncio.Event()
+        self._released.set()
 
     @property
     def pid(self) -> int | None:
         """Process id while the child lives."""
         return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    def is_alive(self) -> bool:
+        """True while there is a process."""
+        return self.pid is not None
 
     @property
     def exit_code(self) -> int | None:
@@ -79,6 +85,9 @@ class Child:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), RESTART_AFTER_S)
                 return
+            await self._released.wait()
+            if self._stopping.is_set():
+                return
             self.restarts += 1
             self._on_restart(self.name)
 
@@ -88,6 +97,18 @@ class Child:
             with suppress(ProcessLookupError):
                 self._process.send_signal(number)
 
+    @asynccontextmanager
+    async def killed(self) -> AsyncIterator[None]:
+        """SIGKILL; the child is dead inside, and started again afterwards as after any death."""
+        self._released.clear()
+        try:
+            self.send(signal.SIGKILL)
+            if self._process is not None:
+                await self._process.wait()
+            yield
+        finally:
+            self._released.set()
+
     def let_end(self) -> None:
         """From now on the child is not started again."""
         self._stopping.set()
@@ -95,6 +116,7 @@ class Child:
     async def stop(self) -> None:
         """SIGTERM, then SIGKILL after STOP_LIMIT_S. The child is not started again."""
         self.let_end()
+        self._released.set()
         for number, limit_s in ((signal.SIGTERM, STOP_LIMIT_S), (signal.SIGKILL, KILL_LIMIT_S)):
             self.send(number)
             if self._process is not None:

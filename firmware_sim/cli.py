@@ -5,12 +5,14 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from contract.errors import KanmonError, Misconfigured, Refused, Unreachable
+from firmware_sim.chaos_kinds import CLOCKS, Kind, Setup
 from firmware_sim.chaos_plan import Scenario
 from firmware_sim.fleet_plan import Storm
 
@@ -19,6 +21,16 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pret
 EXIT_FAILED = 1
 EXIT_CODES: tuple[tuple[type[KanmonError], int], ...] = ((Misconfigured, 2), (Unreachable, 4), (Refused, 5))
 EXIT_INTERRUPTED = 130
+
+
+class SetupChoice(StrEnum):
+    """One set-up, or each in turn."""
+
+    EMBEDDED = Setup.EMBEDDED
+    POSTGRES = Setup.POSTGRES
+    CLUSTER = Setup.CLUSTER
+    ALL = "all"
+
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout; messages go to stderr.")]
 Seed = Annotated[int, typer.Option(help="What the day in the town is drawn from.")]
@@ -54,28 +66,34 @@ def demo(
 def chaos(
     rounds: Annotated[int, typer.Option(min=1, help="How many rounds, of about 8 s each.")] = 10,
     seed: Annotated[int | None, typer.Option(help="What the faults are drawn from; without it a fresh one.")] = None,
+    setup: Annotated[
+        SetupChoice, typer.Option(help="What stands behind the link; all: each in turn.")
+    ] = SetupChoice.EMBEDDED,
+    fault: Annotated[list[Kind] | None, typer.Option(help="Draw from these alone; may be given again.")] = None,
     scenario: Annotated[Scenario | None, typer.Option(help="A named schedule in place of drawn rounds.")] = None,
     state: Annotated[Path | None, typer.Option(help="State folder; without it a temporary one.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Kill and cut hub, gateway and town, round after round; exit 1 when anything is lost, double or out of order."""
+    """Kill, cut, fill and turn back, round after round; exit 1 when anything is lost, double or out of order."""
     from random import randrange
 
     from firmware_sim import chaos as whole
-    from firmware_sim import chaos_plan, chaos_told, ports
-    from firmware_sim import scenario as town_day
-    from firmware_sim.demo import Options
-    from firmware_sim.plan import Layout
+    from firmware_sim import chaos_clock, chaos_plan, chaos_told
     from firmware_sim.state_folder import state_folder
 
     seed = randrange(10**6) if seed is None else seed  # noqa: S311  a schedule, not a secret
-    schedule = chaos_plan.SCENARIOS[scenario] if scenario else chaos_plan.drawn(seed, rounds)
+    setups = tuple(Setup) if setup is SetupChoice.ALL else (Setup(setup.value),)
+    only = frozenset(fault or Kind)
+    schedule = chaos_plan.SCENARIOS[scenario] if scenario else chaos_plan.drawn(seed, rounds, setups, only)
     typer.echo(f"kanmon-sim: seed {seed}", err=True)
+    if chaos_clock.library() is None:
+        typer.echo("kanmon-sim: libfaketime is not installed; faults of the clock are left out", err=True)
+        schedule = chaos_plan.without(schedule, CLOCKS)
     with told_errors(as_json), state_folder(state, keep=False) as root:
-        options = Options(Layout(root), ports.choose(0), seed, town_day.STAGES_M)
         people = chaos_told.ForPeople(len(schedule))
         with nullcontext() if as_json else people:
-            report = asyncio.run(whole.run(options, schedule, chaos_told.ForMachines() if as_json else people))
+            told = chaos_told.ForMachines() if as_json else people
+            report = asyncio.run(whole.run(root, seed, schedule, told, keep=state is not None))
         if as_json:
             typer.echo(chaos_told.as_json(report, seed, state))
         else:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from contract.errors import KanmonError, ProtocolError, Unreachable
 from firmware_sim import gateway_files
 from firmware_sim.books import gather
 from firmware_sim.children import Children, Command
-from firmware_sim.ledger import Balance, balance
+from firmware_sim.ledger import Balance, Books, balance
 from firmware_sim.narrator import Narrator
 from firmware_sim.plan import GATEWAY, WEARERS, Layout
 from firmware_sim.ports import HOST, Ports
@@ -84,13 +84,16 @@ def single_failure() -> Iterator[None]:
 
 
 class Demo:
-    """One run over its children."""
+    """One run over its children. `commands` are those of hub, town and agent, which are told apart by their names."""
 
-    def __init__(self, options: Options, children: Children, narrator: Narrator) -> None:
+    def __init__(
+        self, options: Options, children: Children, narrator: Narrator, commands: Sequence[Command] = ()
+    ) -> None:
         self._options = options
         self._layout = options.layout
         self._children = children
         self._narrator = narrator
+        self._commands = tuple(commands) or (hub_command(options), town_command(options), agent_command(options))
         self.subjects = Subjects()
 
     async def run(self, ending: asyncio.Event) -> Outcome:
@@ -110,13 +113,17 @@ class Demo:
             await self._children.stop("agent", "town", "hub")
         return Outcome(result, self._children.restarts)
 
-    async def start(self, hub: HubApi, keepers: asyncio.TaskGroup) -> None:
-        """Start all children, which `keepers` watches, and set the consents; returns once all answer."""
+    async def register(self) -> None:
+        """Make the gateway's credential, unless there is one."""
         self._narrator.step("credential")
         if not self._layout.password.exists():
             await _run_short("kanmon-hub", "gateway", "add", GATEWAY, "--state", str(self._layout.hub))
+
+    async def start(self, hub: HubApi, keepers: asyncio.TaskGroup) -> None:
+        """Start all children, which `keepers` watches, and set the consents; returns once all answer."""
+        await self.register()
         self._narrator.step("starting")
-        for command in self._commands():
+        for command in self._commands:
             self._children.start(command, keepers)
         await self._answers("agent", self._has_agent)
         self._narrator.step("consents")
@@ -131,17 +138,6 @@ class Demo:
         except TimeoutError as error:
             tail = self._children[name].tail()
             raise DemoFailed(f"After {START_LIMIT_S:.0f} s {name} does not answer. Its last lines:\n{tail}") from error
-
-    def _commands(self) -> Iterable[Command]:
-        layout, ports = self._layout, self._options.ports
-        listen = {"--http-port": ports.http, "--mqtt-port": ports.mqtt, "--nats-port": ports.nats}
-        hub = ("serve", "--state", layout.hub, *(word for pair in listen.items() for word in pair))
-        town = ("town", "--state", layout.town.root, "--seed", self._options.seed, "--modbus-port", ports.modbus)
-        agent = ("run", "--config", layout.settings, "--state", layout.gateway)
-        bus = {"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={layout.town.bus_socket}"}
-        yield Command("hub", (script("kanmon-hub"), *map(str, hub)))
-        yield Command("town", (script("kanmon-sim"), *map(str, town)))
-        yield Command("agent", (script("kanmon-agent"), *map(str, agent)), bus)
 
     async def _set_consents(self) -> None:
         """As an installer would, one command a choice, all at once."""
@@ -184,6 +180,10 @@ class Demo:
             async with asyncio.timeout(QUIET_LIMIT_S):
                 await _until(self._is_quiet)
 
+    async def books(self, hub: HubApi, status: AgentStatus) -> Books:
+        """Everything a balance needs, as it is now. Raises as `books.gather`."""
+        return await gather(self._layout.town, hub, status, self.subjects)
+
     async def balance(self, hub: HubApi) -> Balance:
         """The balance as soon as it holds and nothing waits any more, or as it stands when the time is over."""
         loop = asyncio.get_running_loop()
@@ -195,7 +195,7 @@ class Demo:
             status = await self.status()
             if status is not None:
                 with suppress(Unreachable, ProtocolError):
-                    result = balance(await gather(self._layout.town, hub, status, self.subjects))
+                    result = balance(await self.books(hub, status))
                     if result.holds and not status.is_waiting:
                         return result
             if loop.time() - began > limit_s:
@@ -222,6 +222,27 @@ class Demo:
 
     async def _is_quiet(self) -> bool:
         return self._layout.town.quiet.exists() or self._children["town"].pid is None
+
+
+def hub_command(options: Options, *more: str) -> Command:
+    """A hub with a broker of its own; `more` are further words of its command line."""
+    ports = options.ports
+    listen = {"--http-port": ports.http, "--mqtt-port": ports.mqtt, "--nats-port": ports.nats}
+    words = ("serve", "--state", options.layout.hub, *(word for pair in listen.items() for word in pair), *more)
+    return Command("hub", (script("kanmon-hub"), *map(str, words)))
+
+
+def town_command(options: Options) -> Command:
+    """The simulated devices."""
+    words = ("--state", options.layout.town.root, "--seed", options.seed, "--modbus-port", options.ports.modbus)
+    return Command("town", (script("kanmon-sim"), "town", *map(str, words)))
+
+
+def agent_command(options: Options) -> Command:
+    """The gateway, on the town's own D-Bus."""
+    words = ("run", "--config", options.layout.settings, "--state", options.layout.gateway)
+    bus = {"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={options.layout.town.bus_socket}"}
+    return Command("agent", (script("kanmon-agent"), *map(str, words)), bus)
 
 
 def script(name: str) -> str:

@@ -1,4 +1,4 @@
-"""A TCP proxy that goes wrong on command: refuses, cuts, holds everything back, delays, throttles, and heals.
+"""A TCP proxy that goes wrong on command: refuses, cuts, holds everything back, delays, throttles, stalls, and heals.
 
 Steered by method calls while it runs. It never drops, changes or reorders a byte of a connection that lives on: what
 a black hole holds back arrives late, as TCP itself would see to by sending it again.
@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
+from random import Random
 from types import TracebackType
 from typing import Self
 
@@ -20,6 +21,12 @@ MOST_CONNECTIONS = 64
 """Unless told otherwise. A peer that tries again all the time at a black hole would pile up; the rest is cut."""
 PIECES_PER_S = 20.0
 """A limited bandwidth is shared out in so many pieces a second, so that a heal is felt at once."""
+LOST_SHARE = 0.2
+"""How many chunks of a lossy link come late: each is about a segment, which TCP sends again."""
+STALL_S = (0.2, 1.6)
+"""How late: Linux's least retransmission time-out, and the third of one that doubles (RFC 6298, 5.5)."""
+GIVEN_UP_SHARE = 0.02
+"""How many chunks of a lossy link end its connection, as when a router on the way forgets it."""
 
 
 class Way(StrEnum):
@@ -55,6 +62,7 @@ class FaultProxy:
         self._most_connections = most_connections
         self._delay_s = 0.0
         self._bytes_per_s: float | None = None
+        self._losses: Random | None = None
         self._gates = {way: asyncio.Event() for way in Way}
         self._live: set[asyncio.Task[None]] = set()
         self._holder: socket.socket | None = None
@@ -82,9 +90,19 @@ class FaultProxy:
         self._delay_s = delay_s
         self._bytes_per_s = bytes_per_s
 
+    def lossy(self, random: Random) -> None:
+        """Stall now and then as TCP does when segments are lost, and seldom reset a connection, until `heal`."""
+        self._losses = random
+
+    @property
+    def live(self) -> int:
+        """How many connections there are now."""
+        return len(self._live)
+
     async def heal(self) -> None:
         """Everything passes at once again, first what was held back."""
         self.slow()
+        self._losses = None
         for gate in self._gates.values():
             gate.set()
         if self._server is None:
@@ -174,9 +192,20 @@ class FaultProxy:
                 if not data:
                     await self._gates[lane.way].wait()
                     return
+                await self._lose()
                 await self._write_paced(lane.way, data, writer)
             finally:
                 self.held_bytes -= len(data)
+
+    async def _lose(self) -> None:
+        """Wait as long as TCP would take to bring a lost segment again; what comes after it waits behind it."""
+        if self._losses is None:
+            return
+        drawn = self._losses.random()
+        if drawn < GIVEN_UP_SHARE:
+            raise ConnectionResetError("given up on a lossy link")
+        if drawn < LOST_SHARE:
+            await asyncio.sleep(self._losses.uniform(*STALL_S))
 
     async def _write_paced(self, way: Way, data: bytes, writer: asyncio.StreamWriter) -> None:
         rest = memoryview(data)

@@ -1,7 +1,8 @@
 """Writes what an installer of the demo's gateway would write: gateway.toml and the river station's register map."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from firmware_sim.plan import BUS, GATEWAY, PULSE_LIMIT_BPM, PULSE_WINDOW_S, RIVER, WEARERS, Layout
 from firmware_sim.ports import HOST, Ports
@@ -22,16 +23,28 @@ _REGISTERS: tuple[dict[str, _Value], ...] = (
 """From the manual of the simulated station (river_station.py), which counts registers from 1."""
 
 
-def write(layout: Layout, ports: Ports, stages_m: Iterable[tuple[int, float]]) -> None:
-    """Write both files. `stages_m`: (stage, threshold in metres), rising. Raises OSError."""
+def write(
+    layout: Layout,
+    ports: Ports,
+    stages_m: Iterable[tuple[int, float]],
+    mqtt_ports: Sequence[int] = (),
+    hub_keys: Mapping[str, float] = MappingProxyType({}),
+) -> None:
+    """Write both files. Raises OSError.
+
+    `stages_m`: (stage, threshold in metres), rising. `mqtt_ports`: of several brokers, or of one that is reached in
+    another way than `ports` says. `hub_keys`: what else the table [hub] holds.
+    """
     layout.register_map.write_text(_register_map(), encoding="utf-8")
-    layout.settings.write_text(_gateway(layout, ports, stages_m), encoding="utf-8")
+    urls = [f"mqtt://{HOST}:{port}" for port in mqtt_ports or (ports.mqtt,)]
+    hub = _table("[hub]", urls=urls, password_file=str(layout.password), **hub_keys)
+    layout.settings.write_text(_gateway(layout, ports, stages_m, hub), encoding="utf-8")
 
 
-def _gateway(layout: Layout, ports: Ports, stages_m: Iterable[tuple[int, float]]) -> str:
+def _gateway(layout: Layout, ports: Ports, stages_m: Iterable[tuple[int, float]], hub: str) -> str:
     parts = [
         _table("[gateway]", id=GATEWAY, name="唐戸ゲートウェイ"),
-        _table("[hub]", urls=[f"mqtt://{HOST}:{ports.mqtt}"], password_file=str(layout.password)),
+        hub,
         _river(layout, ports),
         # The demo runs at any hour of the day, and its bus is to be seen.
         _table(

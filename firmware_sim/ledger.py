@@ -68,6 +68,7 @@ class Span:
     device: str | None
     start: datetime
     end: datetime
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

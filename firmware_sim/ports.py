@@ -35,6 +35,12 @@ def choose(http: int) -> Ports:
         return Ports(*(_bind(held, port) for port in (*wanted, 0)))
 
 
+def free(count: int) -> tuple[int, ...]:
+    """So many ports that are free now, all different."""
+    with ExitStack() as held:
+        return tuple(_bind(held, 0) for _ in range(count))
+
+
 def _bind(held: ExitStack, port: int) -> int:
     listener = held.enter_context(socket.socket())
     # As servers do: a connection of an earlier run that is still closing does not count as taken.

@@ -59,6 +59,7 @@ class _GapRow(_Model):
     subject: str
     start: AwareDatetime
     end: AwareDatetime
+    reason: str = ""
 
 
 class _AlertRow(_Model):
@@ -88,6 +89,8 @@ class _Waiting(_Model):
 class AgentStatus(_Model):
     """The answer to "status"; see the agent's control socket."""
 
+    epoch: str
+    started_at: AwareDatetime
     withheld: int
     open_windows: int
     outbox: _Waiting
@@ -210,7 +213,7 @@ class HubApi:
         for item in await self._items("/api/v1/gaps"):
             row = _parse(_GapRow, item, "a gap")
             devices = subjects.devices_of(row.subject) if row.gateway is None else {row.subject}
-            spans.extend(Span(device, row.start, row.end) for device in sorted(devices))
+            spans.extend(Span(device, row.start, row.end, row.reason) for device in sorted(devices))
         return spans
 
     async def alert_ids(self) -> set[str]:

@@ -110,3 +110,16 @@ async def test_children_die_with_their_parent_and_ignore_its_ctrl_c(tmp_path: Pa
     parent.kill()
     await parent.wait()
     await until(lambda: not is_alive(pid))
+
+
+async def test_a_child_that_was_killed_stays_dead_until_it_is_let_go(tmp_path: Path) -> None:
+    async with Children(tmp_path, lambda _: None) as children, asyncio.TaskGroup() as group:
+        child = children.start(python("sleeper", SLEEPER), group)
+        await until(child.is_alive)
+        async with child.killed():
+            assert not child.is_alive()
+            with pytest.raises(AssertionError, match="not met"):
+                await until(child.is_alive, 5 * children_module.RESTART_AFTER_S)
+        await until(child.is_alive)
+        assert child.restarts == 1
+        await children.stop("sleeper")

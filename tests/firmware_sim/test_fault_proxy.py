@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from random import Random
 
 import pytest
 
@@ -223,6 +224,35 @@ async def test_a_delay_holds_each_way_and_ends_with_the_heal(bench: Bench) -> No
     assert await took_s(lambda: echoed(client, b"a")) >= 0.3
     await bench.proxy.heal()
     assert await took_s(lambda: echoed(client, b"b")) < 0.3
+
+
+async def test_a_lossy_link_stalls_and_passes_every_byte_in_order(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fault_proxy, "STALL_S", (0.1, 0.1))
+    monkeypatch.setattr(fault_proxy, "GIVEN_UP_SHARE", 0.0)
+    client = await bench.client()
+    bench.proxy.lossy(Random(1))
+    lines = [bytes([number]) * 10 for number in range(40)]
+
+    async def say_all() -> None:
+        for line in lines:
+            assert await echoed(client, line) == line
+
+    assert await took_s(say_all) > 0.4
+    await bench.proxy.heal()
+    assert await took_s(say_all) < 0.4
+
+
+async def test_a_lossy_link_gives_a_connection_up_now_and_then(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fault_proxy, "GIVEN_UP_SHARE", 1.0)
+    client = await bench.client()
+    await echoed(client, b"a")
+    bench.proxy.lossy(Random(1))
+    client[1].write(b"b")
+    await ends(client[0])
+    await bench.proxy.heal()
+    assert await echoed(await bench.client(), b"b") == b"b"
 
 
 async def test_a_limited_bandwidth_is_kept_and_ends_with_the_heal(bench: Bench) -> None:

@@ -18,6 +18,8 @@ AT = "2026-11-22T03:00:00.123Z"
 LATER = "2026-11-22T03:01:00.000Z"
 STATUS = {
     "ok": True,
+    "epoch": "0123456789abcdef",
+    "started_at": AT,
     "withheld": 7,
     "open_windows": 3,
     "outbox": {"alert": 0, "data": 2},
