@@ -70,7 +70,9 @@ class CountingLine:
         count = self.counting.count
 
         async def are_there() -> bool:
-            return (await self.stored())[-1:] >= [count]
+            # Fresh values overtake what has to be sent again.
+            stored = await self.stored()
+            return stored[-1:] >= [count] and set(range(stored[0], count)) <= set(stored)
 
         await until(are_there, 40)
         stored = await self.stored()

@@ -56,6 +56,13 @@ class Process:
             return await self._child.wait()
 
 
+async def run_to_end(*command: str) -> int:
+    """The exit code of a short command."""
+    child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
+    async with asyncio.timeout(START_LIMIT_S):
+        return await child.wait()
+
+
 def free_ports(count: int) -> list[int]:
     """Ports that were free a moment ago; all are held until the last is known."""
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
@@ -66,35 +73,63 @@ def free_ports(count: int) -> list[int]:
 
 
 class Hub(Process):
-    """`kanmon-hub serve` with its state in `folder`/hub."""
+    """`kanmon-hub serve` in one role, with its state in `folder`/`name`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.state = folder / "hub"
+    def __init__(
+        self,
+        folder: Path,
+        name: str = "hub",
+        role: str = "all",
+        environment: dict[str, str] | None = None,
+        settings: str | None = None,
+    ) -> None:
+        self.role = role
+        self.state = folder / name
         self.http_port, self.mqtt_port, self.nats_port = free_ports(3)
         ports = ["--http-port", self.http_port, "--mqtt-port", self.mqtt_port, "--nats-port", self.nats_port]
-        super().__init__("hub", ["kanmon-hub", "serve", "--state", str(self.state), *map(str, ports)], folder)
+        arguments = ["kanmon-hub", "serve", "--role", role, "--state", str(self.state), *map(str, ports)]
+        if settings is not None:
+            file = folder / f"{name}.toml"
+            file.write_text(settings)
+            arguments += ["--config", str(file)]
+        super().__init__(name, arguments, folder, environment)
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.http_port}"
+
+    @property
+    def broker_environment(self) -> dict[str, str]:
+        """What makes another hub process use this one's broker."""
+        return {
+            "KANMON_NATS_URL": f"nats://127.0.0.1:{self.nats_port}",
+            "KANMON_NATS_USER": "hub",
+            "KANMON_NATS_PASSWORD_FILE": str(self.state / "credentials" / "hub.password"),
+        }
 
     async def start(self) -> None:
         await super().start()
         await until(self.answers, START_LIMIT_S)
 
     async def answers(self) -> bool:
+        if self.role == "ingest":
+            return self.is_announced()
         try:
             async with httpx.AsyncClient() as client:
                 return (await client.get(f"{self.url}/api/v1/health")).status_code == 200
         except httpx.HTTPError:
             return False
 
+    def is_announced(self) -> bool:
+        """The process that runs now has said that it is ready."""
+        try:
+            return json.loads((self.state / "running.json").read_text())["pid"] == self.pid
+        except OSError:
+            return False
+
     async def add_gateway(self, gateway: str) -> Path:
         """The password file of a new gateway."""
-        command = [str(SCRIPTS / "kanmon-hub"), "gateway", "add", gateway, "--state", str(self.state), "--json"]
-        child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-        await child.communicate()
-        assert child.returncode == 0
+        assert await run_to_end(str(SCRIPTS / "kanmon-hub"), "gateway", "add", gateway, "--state", str(self.state)) == 0
         return self.state / "credentials" / f"{gateway}.password"
 
     async def items(self, path: str, **query: object) -> list[dict]:
