@@ -4,9 +4,10 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from agent.group import Group
+from agent.group import Group, base_of
 from agent.rules.base import Rule
 from cloud_sync.blob import decode, encode
+from cloud_sync.correction import Mover, Settle, unsettled
 from contract.alert import Alert, Transition
 from contract.errors import ProtocolError, Tampered
 from contract.ids import DeviceId
@@ -24,7 +25,7 @@ class Alarms:
         self._active: dict[str, AlertRecord] = {}
         self._changed: set[str] = set()
 
-    def resume(self, states: Mapping[str, Mapping[str, object]]) -> None:
+    def resume(self, states: Mapping[str, Mapping[str, object]], settle: Settle = unsettled) -> None:
         """Take up alerts that were active; one that cannot be taken up starts anew, and that is said."""
         for name, rule in self._named():
             state = states.get(name)
@@ -32,7 +33,8 @@ class Alarms:
                 continue
             try:
                 rule.restore(_mapping(state.get("rule")))
-                self._active.update({name: record} if (record := _record(state.get("active"))) else {})
+                if record := _record(state.get("active")):
+                    self._active[name] = _redated(record, settle(base_of(state.get("base"))))
             except (Tampered, ProtocolError):
                 log.warning("rule %s: its alarm state does not read; the rule starts anew", name)
 
@@ -58,6 +60,11 @@ class Alarms:
                 ended.append(replace(record.alert, transition=Transition.CLEARED, level=0))
         return ended
 
+    def redate(self, moved: Mover) -> None:
+        """The clock was set: put the times of what is active right."""
+        self._active = {name: _redated(record, moved) for name, record in self._active.items()}
+        self._changed.update(self._active)
+
     def active(self) -> Sequence[AlertRecord]:
         """The latest event of every alert that has not cleared, under the device it is about."""
         return tuple(self._active.values())
@@ -67,11 +74,16 @@ class Alarms:
         for name, rule in self._named():
             if name in self._changed:
                 record = self._active.get(name)
-                group.alarms[name] = {"rule": rule.state(), "active": encode([record]).hex() if record else ""}
+                active = encode([record]).hex() if record else ""
+                group.alarms[name] = {"rule": rule.state(), "active": active, "base": group.base}
         self._changed.clear()
 
     def _named(self) -> list[tuple[str, Rule]]:
         return [pair for rules in self._rules.values() for pair in rules.items()]
+
+
+def _redated(record: AlertRecord, moved: Mover) -> AlertRecord:
+    return replace(record, alert=replace(record.alert, at=moved(record.alert.at)))
 
 
 def _mapping(value: object) -> Mapping[str, object]:

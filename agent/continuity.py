@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from cloud_sync.correction import Mover
 from contract.ids import DeviceId
 from contract.record import GapReason
 
@@ -49,6 +50,13 @@ class Continuity:
         last = self._last.get(device)
         if last is not None and device not in self._silent:
             self._silent[device] = _Silence(reason, last, last, at + timedelta(seconds=GAP_AFTER_S))
+
+    def redate(self, moved: Mover) -> None:
+        """The clock was set: put every time right that rests on what it said before."""
+        self._last = {device: moved(at) for device, at in self._last.items()}
+        for silence in self._silent.values():
+            silence.since, silence.declared_until = moved(silence.since), moved(silence.declared_until)
+            silence.declare_at = moved(silence.declare_at)
 
     def heard(self, device: DeviceId, at: datetime) -> Interruption | None:
         """The device gave a sample at `at`; the gap that ends with it, if there is one."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from contract.boot import TimeBase
+from contract.boot import BootId, TimeBase
 from contract.consent import Purpose
 from contract.ids import DeviceId, PersonId
 from contract.record import Record, Stream
@@ -19,6 +19,15 @@ class Lane(NamedTuple):
     stream: Stream
     channel: Channel | None = None
     base: TimeBase | None = None
+
+
+def base_of(saved: object) -> TimeBase | None:
+    """The base that was written into a state as JSON; None where there was none, or nothing that reads as one."""
+    match saved:
+        case [str() as boot, int() as zero_ms]:
+            return TimeBase(BootId(boot), zero_ms)
+        case _:
+            return None
 
 
 @dataclass(slots=True)

@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,9 @@ from typing import Any, TextIO
 from agent import consent, outbox_schema
 from agent.actuators import Actuators, Led
 from agent.alarms import Alarms
-from agent.clock import Clock
+from agent.boots import FILE_NAME as BOOTS_NAME
+from agent.boots import BootBook, present_boot_id
+from agent.clock import Clock, Kernel
 from agent.commit import Committer
 from agent.consent import Change, ConsentBook
 from agent.continuity import Continuity
@@ -31,13 +34,13 @@ from agent.settings import DeviceSettings, Settings
 from agent.status import HubState, Status
 from agent.store import Database
 from agent.supervisor import DeviceHealth, DeviceTask
+from agent.timekeeper import Timekeeper
 from agent.watchers import Watchers
 from cloud_sync.backoff import Backoff
 from cloud_sync.envelope import Hello
 from cloud_sync.link import HubLink
 from cloud_sync.link_settings import LinkSettings
 from cloud_sync.session import Broker
-from cloud_sync.uplink import KnownTime
 from contract.device import LinkState
 from contract.errors import Refused, StoreFull
 from contract.ids import AlertId, DeviceId, Epoch, PersonId
@@ -70,65 +73,103 @@ async def locked(state: Path) -> AsyncIterator[None]:
         lock.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The objects that a sample passes through."""
+
+    pseudonyms: PseudonymBook
+    committer: Committer
+    personal: PersonalRelease
+    alarms: Alarms
+    actuators: Actuators
+    watchers: Watchers
+    pipeline: Pipeline
+
+
 async def run(settings: Settings, state: Path) -> None:
     """Run the gateway until cancelled; what was taken by then is durable when this returns."""
-    clock, keys = Clock(), KeyFolder(state / "keys")
-    epoch = Epoch(secrets.token_hex(8))
+    keys, epoch = KeyFolder(state / "keys"), Epoch(secrets.token_hex(8))
     async with (
         locked(state),
         Database(state / "consent.db", consent.MIGRATIONS) as consent_file,
         Database(state / "outbox.db", outbox_schema.MIGRATIONS) as outbox_file,
     ):
+        boots = BootBook(state / BOOTS_NAME, present_boot_id())
+        timekeeper = Timekeeper.start(Kernel(), boots)
         consents = ConsentBook(consent_file, settings.persons)
         await consents.load()
         outbox = Outbox(outbox_file, keys, epoch, settings.outbox.batch_records)
-        resumed = await outbox.open(clock.now())
-        await _finish_withdrawals(consents, outbox)
-        pseudonyms = PseudonymBook(keys, settings.persons)
-        await pseudonyms.prepare(clock.stamp())
+        clock, line = timekeeper.clock, await _line(settings, timekeeper, boots, consents, outbox, keys)
+        _begin(settings, line, clock)
 
-        committer = Committer(outbox, settings.outbox.linger_s, clock.now)
-        personal = PersonalRelease(consents, pseudonyms, committer)
-        kept = {
-            (person, purpose): state
-            for (person, purpose), state in resumed.states.items()
-            if person in settings.persons and purpose in consents.on(person)
-        }
-        alarms = Alarms(_rules(settings))
-        alarms.resume(resumed.alarms)
-        alarms.forget(d.id for d in settings.devices if d.person and not consents.runs_health_rules(d.person))
-        continuity = _continuity(settings, {**resumed.things, **personal.resume(kept)}, clock)
-        actuators = Actuators(Led(a.id, a.path, frozenset(a.rules)) for a in settings.actuators)
-        watchers = Watchers()
-        sources = [Source(device.id, device.person, device.service_hours) for device in settings.devices]
-        pipeline = Pipeline(sources, consents, personal, committer, continuity, alarms, actuators, watchers.tell)
-        committer.before_write(pipeline.snapshot)
-        _begin(settings, pipeline, alarms, actuators, clock)
-
-        hub, tasks = HubState(clock), [_task(device, pipeline, clock) for device in settings.devices]
+        hub = HubState(clock, timekeeper.hub_time)
+        tasks = [_task(device, line.pipeline, clock) for device in settings.devices]
+        healths = [task.health for task in tasks]
+        timekeeper.before_learning(line.pipeline.end_windows)
+        timekeeper.after_learning(line.pipeline.redate, hub.redate, *(health.redate for health in healths))
         status = Status(
-            settings, epoch, clock.now(), hub, outbox, committer, personal, alarms, [t.health for t in tasks]
+            settings, epoch, clock.stamp(), clock, hub, outbox, line.committer, line.personal, line.alarms, healths
         )
-        control = _control(status, watchers, consents, pipeline, outbox, clock)
+        control = _control(status, line.watchers, consents, line.pipeline, outbox, clock)
         link = HubLink(
             _brokers(settings),
             outbox,
-            KnownTime(),
+            boots,
             Hello(version("kanmon"), epoch),
             hub,
             LinkSettings(batch_records=settings.outbox.batch_records),
         )
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(committer.run(), name="commit")
-                group.create_task(actuators.run(), name="actuators")
-                group.create_task(_tick(pseudonyms, pipeline, clock), name="tick")
+                group.create_task(line.committer.run(), name="commit")
+                group.create_task(line.actuators.run(), name="actuators")
+                group.create_task(timekeeper.run(), name="clock")
+                group.create_task(_tick(line, clock), name="tick")
                 group.create_task(link.run(_random()), name="hub")
                 group.create_task(control.serve(state / SOCKET_NAME), name="control")
                 for task in tasks:
                     group.create_task(task.run(_random()), name=f"device-{task.health.device}")
         finally:
-            await _flush(committer)
+            await _flush(line.committer)
+            await timekeeper.end()
+
+
+async def _line(
+    settings: Settings, timekeeper: Timekeeper, boots: BootBook, consents: ConsentBook, outbox: Outbox, keys: KeyFolder
+) -> _Line:
+    """The straight line of a sample, where the run before left it."""
+    clock = timekeeper.clock
+    resumed = await outbox.open(clock.now(), boots.settle)
+    await _finish_withdrawals(consents, outbox)
+    pseudonyms = PseudonymBook(keys, settings.persons)
+    committer = Committer(outbox, settings.outbox.linger_s, clock.now, clock.base)
+    personal = PersonalRelease(consents, pseudonyms, committer)
+    kept = {
+        (person, purpose): state
+        for (person, purpose), state in resumed.states.items()
+        if person in settings.persons and purpose in consents.on(person)
+    }
+    alarms = Alarms(_rules(settings))
+    alarms.resume(resumed.alarms, boots.settle)
+    alarms.forget(d.id for d in settings.devices if d.person and not consents.runs_health_rules(d.person))
+    last = {**resumed.things, **personal.resume(kept, boots.settle)}
+    await timekeeper.begin([*last.values(), *(consent.at for consent in consents.latest().values())])
+    await pseudonyms.prepare(clock.stamp())
+    actuators = Actuators(Led(a.id, a.path, frozenset(a.rules)) for a in settings.actuators)
+    watchers = Watchers()
+    pipeline = Pipeline(
+        [Source(device.id, device.person, device.service_hours) for device in settings.devices],
+        consents,
+        personal,
+        committer,
+        _continuity(settings, last, clock),
+        alarms,
+        actuators,
+        watchers.tell,
+        restamped=clock.restamped,
+    )
+    committer.before_write(pipeline.snapshot)
+    return _Line(pseudonyms, committer, personal, alarms, actuators, watchers, pipeline)
 
 
 def _continuity(settings: Settings, last: Mapping[DeviceId, datetime], clock: Clock) -> Continuity:
@@ -136,14 +177,14 @@ def _continuity(settings: Settings, last: Mapping[DeviceId, datetime], clock: Cl
     return Continuity({device: at for device, at in last.items() if device in known}, clock.now())
 
 
-def _begin(settings: Settings, pipeline: Pipeline, alarms: Alarms, actuators: Actuators, clock: Clock) -> None:
+def _begin(settings: Settings, line: _Line, clock: Clock) -> None:
     """What comes before the first sample: lamps of alarms that are still on, places of fixed devices."""
-    for record in alarms.active():
-        actuators.act(record.alert)
+    for record in line.alarms.active():
+        line.actuators.act(record.alert)
     for device in settings.devices:
         if device.place is not None and device.person is None:
             place = Position(device.place.lat_deg, device.place.lon_deg, flag=Flag.GOOD)
-            pipeline.place(device.id, clock.stamp(), place)
+            line.pipeline.place(device.id, clock.stamp(), place)
 
 
 async def _finish_withdrawals(consents: ConsentBook, outbox: Outbox) -> None:
@@ -165,12 +206,12 @@ def _random() -> Random:
     return Random(secrets.randbits(64))  # noqa: S311 - spreads retries, guards nothing
 
 
-async def _tick(pseudonyms: PseudonymBook, pipeline: Pipeline, clock: Clock) -> None:
+async def _tick(line: _Line, clock: Clock) -> None:
     while True:
         await asyncio.sleep(TICK_S)
         with suppress(StoreFull):  # the outbox's writer tells of it; the pseudonyms change once there is room
-            await pseudonyms.prepare(clock.stamp())
-        pipeline.tick(clock.now())
+            await line.pseudonyms.prepare(clock.stamp())
+        line.pipeline.tick(clock.now())
 
 
 def _rules(settings: Settings) -> Mapping[DeviceId, Mapping[str, Rule]]:

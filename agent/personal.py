@@ -9,10 +9,11 @@ from agent.anonymise import release_person
 from agent.commit import Committer
 from agent.consent import ConsentBook
 from agent.continuity import Interruption
-from agent.group import Channel, Group
+from agent.group import Channel, Group, base_of
 from agent.pseudonym_book import PseudonymBook
 from agent.windows import Closed, Window
 from cloud_sync.blob import from_ms, to_ms
+from cloud_sync.correction import Mover, Settle, unsettled
 from contract.alert import Alert
 from contract.consent import PURPOSES, Form, Purpose
 from contract.ids import DeviceId, PersonId
@@ -38,14 +39,21 @@ class PersonalRelease:
         self._committer = committer
         self._states: dict[Channel, _State] = {}
 
-    def resume(self, states: Mapping[Channel, Mapping[str, object]]) -> dict[DeviceId, datetime]:
-        """Take up what an earlier run left; returns when each device last gave a sample that was released."""
+    def resume(
+        self, states: Mapping[Channel, Mapping[str, object]], settle: Settle = unsettled
+    ) -> dict[DeviceId, datetime]:
+        """Take up what an earlier run left; returns when each device last gave a sample that was released.
+
+        `settle` gives what puts times right that were written under a clock that was not set.
+        """
         last: dict[DeviceId, datetime] = {}
         for channel, state in states.items():
             # The state was sealed by `snapshot` of this class: its shape is known.
             document = cast("dict[str, Any]", state)
-            seen = {DeviceId(device): from_ms(at_ms) for device, at_ms in document["last"].items()}
+            moved = settle(base_of(document.get("base")))
+            seen = {DeviceId(device): moved(from_ms(at_ms)) for device, at_ms in document["last"].items()}
             self._states[channel] = _State(seen, Window.from_json(**document["window"]))
+            self._states[channel].window.redate(moved)
             for device, at in seen.items():
                 last[device] = max(at, last.get(device, at))
         return last
@@ -70,11 +78,15 @@ class PersonalRelease:
     def interrupted(self, person: PersonId, gap: Interruption) -> None:
         """Declare a gap of a worn device under every purpose that is on."""
         for purpose in self._consents.may_leave(person):
-            # When the device last spoke before the person agreed is nobody's to know.
-            agreed_at = self._consents.latest()[person, purpose].at
-            start = min(max(gap.start, agreed_at), gap.end)
-            record = Gap(self.subject(person, purpose), None, start, gap.end, gap.reason)
-            self._committer.add(Stream.DATA, (person, purpose), record)
+            channel = person, purpose
+            state = self._states.setdefault(channel, _State())
+            start = gap.start
+            if gap.device not in state.last:
+                # When the device last spoke before the person agreed is nobody's to know, whatever the clock was then.
+                agreed_at = self._consents.latest()[channel].at
+                start = agreed_at if gap.start <= agreed_at <= gap.end else gap.end
+            state.last[gap.device], state.is_changed = gap.end, True
+            self._committer.add(Stream.DATA, channel, Gap(self.subject(*channel), None, start, gap.end, gap.reason))
 
     def alert(self, person: PersonId, alert: Alert) -> None:
         """Tell those whom the person lets hear of alerts; alert_self stays at the gateway."""
@@ -89,6 +101,20 @@ class PersonalRelease:
                 self._take(channel, state.window.close(self.subject(*channel)))
                 state.is_changed = True
 
+    def end_windows(self) -> None:
+        """Close every window: the clock is about to be set, and what comes then is of another minute."""
+        for channel, state in self._states.items():
+            if state.window.samples:
+                self._take(channel, state.window.close(self.subject(*channel)))
+                state.is_changed = True
+
+    def redate(self, moved: Mover) -> None:
+        """The clock was set: put right what rests on what it said before."""
+        for state in self._states.values():
+            state.last = {device: moved(at) for device, at in state.last.items()}
+            state.window.redate(moved)
+            state.is_changed = True
+
     def withdraw(self, person: PersonId, purpose: Purpose) -> None:
         """Drop what memory holds under a purpose; the outbox forgets what waits."""
         state = self._states.pop((person, purpose), None)
@@ -100,7 +126,7 @@ class PersonalRelease:
         for channel, state in self._states.items():
             if state.is_changed:
                 last = {device: to_ms(at) for device, at in state.last.items()}
-                group.states[channel] = {"last": last, "window": state.window.to_json()}
+                group.states[channel] = {"last": last, "window": state.window.to_json(), "base": group.base}
                 state.is_changed = False
 
     def open_samples(self) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from agent.actuators import Actuators
@@ -15,6 +15,7 @@ from agent.group import Group
 from agent.outbox import Outbox
 from agent.personal import PersonalRelease
 from agent.quality import judge
+from cloud_sync.correction import Mover
 from contract.alert import Alert
 from contract.consent import Consent
 from contract.device import LinkState
@@ -22,7 +23,7 @@ from contract.errors import StoreFull, Unreachable
 from contract.ids import DeviceId, PersonId
 from contract.quantity import QUANTITIES, PersonalClass
 from contract.record import AlertRecord, Gap, GapReason, Measured, Stream
-from contract.sample import Position, Sample, Stamp
+from contract.sample import ClockQuality, Position, Sample, Stamp
 
 _VITAL = frozenset(name for name, row in QUANTITIES.items() if row.personal is PersonalClass.VITAL)
 
@@ -37,7 +38,10 @@ class Source:
 
 
 class Pipeline:
-    """The straight line of a sample. Everything is handed in; `watch` sees each judged sample and each alert."""
+    """The straight line of a sample. Everything is handed in; `watch` sees each judged sample and each alert.
+
+    `restamped` puts a stamp right that was made before the clock was set.
+    """
 
     def __init__(
         self,
@@ -49,6 +53,8 @@ class Pipeline:
         alarms: Alarms,
         actuators: Actuators,
         watch: Callable[[Sample | Alert], None],
+        *,
+        restamped: Callable[[Stamp], Stamp] = lambda stamp: stamp,
     ) -> None:
         self._sources = {source.device: source for source in sources}
         self._consents = consents
@@ -58,6 +64,7 @@ class Pipeline:
         self._alarms = alarms
         self._actuators = actuators
         self._watch = watch
+        self._restamped = restamped
 
     def place(self, device: DeviceId, stamp: Stamp, place: Position) -> None:
         """Tell where a fixed device stands, as gateway.toml says; a position of its own would come as a sample."""
@@ -66,6 +73,8 @@ class Pipeline:
     def accept(self, sample: Sample) -> Ticket:
         """Take one sample. StoreFull when memory and disk are full: the loss is declared as a gap when it ends."""
         source = self._sources[sample.device]
+        if sample.stamp.clock is ClockQuality.UNSYNCHRONISED:  # the clock may have been set since it was read
+            sample = replace(sample, stamp=self._restamped(sample.stamp))
         judged = judge(sample)
         self._watch(judged)
         if source.person is None or self._consents.runs_health_rules(source.person):
@@ -100,6 +109,17 @@ class Pipeline:
         self._personal.tick(at)
         for gap in self._continuity.overdue(at):
             self._declare(self._sources[gap.device], gap)
+
+    def end_windows(self) -> None:
+        """The last call before the clock is set: what can only be told by the time so far."""
+        self._personal.end_windows()
+
+    def redate(self, moved: Mover) -> None:
+        """The clock was set: put right what memory holds of the time before."""
+        self._continuity.redate(moved)
+        self._personal.redate(moved)
+        self._alarms.redate(moved)
+        self._committer.touch()
 
     async def change_consent(self, change: Change, outbox: Outbox) -> Consent:
         """Make a change durable and let it act at once; a withdrawal leaves nothing of the purpose behind.

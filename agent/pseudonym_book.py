@@ -1,8 +1,7 @@
 """The pseudonyms in use: a key per purpose and epoch, drawn when the epoch begins and destroyed when it is over."""
 
 import asyncio
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Collection, Iterable, Mapping
 
 from agent.pseudonym import EPOCH_LENGTHS, epoch_of, pseudonym
 from agent.seal import KeyFolder
@@ -12,6 +11,8 @@ from contract.sample import ClockQuality, Stamp
 
 SCOPE = "person"
 _PREFIX = "pseudonym-"
+_UNSURE = "unsure-"
+"""Begins the epoch's name in that of a key that was drawn before the clock was set: the epoch may be another one."""
 
 
 class PseudonymBook:
@@ -25,37 +26,40 @@ class PseudonymBook:
         self._keys = keys
         self._persons = tuple(persons)
         self._names: dict[tuple[PersonId, Purpose], str] = {}
-        self._prepared: tuple[bool, frozenset[str]] | None = None
+        self._prepared: tuple[bool, dict[Purpose, str]] | None = None
 
     async def prepare(self, stamp: Stamp) -> None:
         """Go over to the epochs of `stamp`, off the event loop; the keys of other epochs are destroyed.
 
-        A clock that may be wrong begins and ends no epoch: the keys that are there go on serving.
+        Before the clock was set a key that is there goes on serving, unless its epoch has passed even so, and a new one
+        serves only until the clock is set: a wrong date may part two pseudonyms of a person, it never joins two epochs.
         """
         is_certain = stamp.clock is ClockQuality.SYNCHRONISED
-        wanted = is_certain, frozenset(_key_name(purpose, stamp.at) for purpose in EPOCH_LENGTHS)
-        if wanted != self._prepared:
-            self._names = await asyncio.to_thread(self._make, stamp.at, is_certain)
-            self._prepared = wanted
+        epochs = {purpose: epoch_of(stamp.at, purpose) for purpose in EPOCH_LENGTHS}
+        if (is_certain, epochs) != self._prepared:
+            self._names = await asyncio.to_thread(self._make, epochs, is_certain)
+            self._prepared = is_certain, epochs
 
     def name(self, person: PersonId, purpose: Purpose) -> str:
         """The pseudonym of `person` under `purpose` in the present epoch."""
         return self._names[person, purpose]
 
-    def _make(self, at: datetime, is_certain: bool) -> dict[tuple[PersonId, Purpose], str]:
+    def _make(self, epochs: Mapping[Purpose, str], is_certain: bool) -> dict[tuple[PersonId, Purpose], str]:
         names = {}
-        for purpose in EPOCH_LENGTHS:
-            wanted = _key_name(purpose, at)
-            others = sorted(n for n in self._keys.names() if n.startswith(f"{_PREFIX}{purpose}-") and n != wanted)
-            if is_certain:
-                for name in others:
-                    self._keys.destroy(name)
-            elif others and not self._keys.has(wanted):
-                wanted = others[-1]
-            key = self._keys.key(wanted)
+        for purpose, epoch in epochs.items():
+            prefix = f"{_PREFIX}{purpose}-"
+            there = {name.removeprefix(prefix) for name in self._keys.names() if name.startswith(prefix)}
+            serving = epoch if is_certain else _serving(there, epoch)
+            for other in sorted(there - {serving}):
+                # The epoch of a key that was drawn under a set clock ends only by a set clock.
+                if is_certain or other.startswith(_UNSURE):
+                    self._keys.destroy(f"{prefix}{other}")
+            key = self._keys.key(f"{prefix}{serving}")
             names.update({(person, purpose): pseudonym(key, SCOPE, person) for person in self._persons})
         return names
 
 
-def _key_name(purpose: Purpose, at: datetime) -> str:
-    return f"{_PREFIX}{purpose}-{epoch_of(at, purpose)}"
+def _serving(there: Collection[str], epoch: str) -> str:
+    """Which of the epochs whose keys are there serves while the clock says `epoch` and may be wrong; or a new one."""
+    certain = max((name for name in there if not name.startswith(_UNSURE)), default="")
+    return certain if certain >= epoch else f"{_UNSURE}{epoch}"

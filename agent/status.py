@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,9 +13,11 @@ from agent.outbox import Outbox
 from agent.personal import PersonalRelease
 from agent.settings import Settings
 from agent.supervisor import DeviceHealth
+from cloud_sync.correction import Mover
 from contract.errors import ProtocolError
 from contract.ids import Epoch
 from contract.record import AlertRecord, Stream
+from contract.sample import Stamp
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +25,9 @@ log = logging.getLogger(__name__)
 class HubState:
     """How the link to the hub fares: told once an outage, and kept for the status."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, hub_time: Callable[[datetime], None]) -> None:
         self._clock = clock
+        self._hub_time = hub_time
         self.is_up = False
         self.since = clock.now()
         self.faults = 0
@@ -41,7 +44,11 @@ class HubState:
 
     def hub_time(self, at: datetime) -> None:
         """The hub's time came."""
-        self._clock.hub_time(at)
+        self._hub_time(at)
+
+    def redate(self, moved: Mover) -> None:
+        """The clock was set."""
+        self.since = moved(self.since)
 
     def fault(self, error: ProtocolError) -> None:
         """The hub sent something that is no message of ours."""
@@ -60,7 +67,8 @@ class Status:
 
     settings: Settings
     epoch: Epoch
-    started_at: datetime
+    started: Stamp
+    clock: Clock
     hub: HubState
     outbox: Outbox
     committer: Committer
@@ -73,7 +81,7 @@ class Status:
         return {
             "gateway": self.settings.gateway.id,
             "epoch": self.epoch,
-            "started_at": self.started_at.isoformat(),
+            "started_at": self.clock.restamped(self.started).at.isoformat(),
             "pid": os.getpid(),
             "hub": {"state": "up" if self.hub.is_up else "lost", "since": self.hub.since.isoformat()},
             "outbox": {**self.outbox.waiting, Stream.DATA: self.outbox.waiting[Stream.DATA] + self.committer.unwritten},

@@ -10,6 +10,7 @@ from random import Random
 
 from agent.pipeline import Pipeline
 from cloud_sync.backoff import Backoff
+from cloud_sync.correction import Mover
 from contract.device import Description, LinkState
 from contract.errors import Misconfigured, ProtocolError, StoreFull
 from contract.ids import DeviceId
@@ -35,6 +36,11 @@ class DeviceHealth:
     samples: int = 0
     faults: int = 0
     description: Description = field(default_factory=Description)
+
+    def redate(self, moved: Mover) -> None:
+        """The clock was set: put right what was seen before."""
+        self.since = moved(self.since)
+        self.last_sample_at = moved(self.last_sample_at) if self.last_sample_at else None
 
 
 class DeviceTask:

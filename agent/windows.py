@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from cloud_sync.blob import from_ms, to_ms
+from cloud_sync.correction import Mover
 from contract.record import Aggregate
 from contract.sample import Flag, Reading, Sample
 
@@ -62,6 +63,11 @@ class Window:
             if isinstance(member, Reading) and member.flag is Flag.GOOD and member.value is not None:
                 self.sums.setdefault(member.quantity, _Sums()).add(member.value)
         return closed
+
+    def redate(self, moved: Mover) -> None:
+        """The clock was set, or the window is of another boot: it began when its end says."""
+        if self.samples:
+            self.start_ms = to_ms(moved(from_ms(self.start_ms + WINDOW_S * 1000))) - WINDOW_S * 1000
 
     def is_over(self, at: datetime) -> bool:
         """True when an open window's time has passed at `at`."""
