@@ -92,7 +92,9 @@ async def _run(hub: _Hub, variables: Mapping[str, str]) -> None:
         web_socket: socket.socket | None = None
         if hub.role.answers:
             web_socket = stack.enter_context(listen(hub.settings.http.host, hub.settings.http.port))
-        store = await _eventually(lambda: stack.enter_async_context(Store(hub.state.database)), _START_LIMIT_S)
+        store = await _eventually(
+            lambda: stack.enter_async_context(Store(hub.state.database, hub.environment.database_url)), _START_LIMIT_S
+        )
         reached = await stack.enter_async_context(_broker(hub, variables))
         connection = await _eventually(
             lambda: stack.enter_async_context(broker.connected(reached.access)), reached.patience_s
