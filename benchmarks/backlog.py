@@ -13,6 +13,7 @@ from benchmarks.filling import fill, opened
 from benchmarks.processes import peak_rss_mib, rss_mib
 from benchmarks.run import Run, finished
 from cloud_sync.envelope import encode_envelope
+from cloud_sync.uplink import PAGE, Stretch
 from contract.ids import Epoch
 from contract.record import Stream
 
@@ -20,8 +21,8 @@ FIGURES = ("open_10_million", "drain_in_process", "drain_through_hub", "rss_drai
 READINGS = 10_000_000
 POLLS_A_COMMIT = 5
 """Of 100 readings: what 500 readings/s with a linger of 1 s leaves behind."""
-PAGE = 40
-"""Entries read at once, as the uplink does."""
+RAW_PAGE = 100
+"""Entries that plain SQL reads at once: about as many as fit a message."""
 GIB = 2**30
 SETTLE_S = 8.0
 FIRST_LIMIT_S = 60.0
@@ -56,7 +57,7 @@ async def _opening(state: Path) -> float:
     """Seconds until the outbox can be written and read."""
     start = time.perf_counter()
     async with opened(state, LATER) as outbox:
-        await outbox.peek(Stream.DATA, 0, 1)
+        await outbox.peek(Stream.DATA, Stretch(0), PAGE)
         return time.perf_counter() - start
 
 
@@ -76,7 +77,7 @@ def _raw_rate(connection: sqlite3.Connection, wanted: int) -> float:
     readings, start = 0, time.perf_counter()
     while readings < wanted:
         page = connection.execute(
-            "SELECT id, last, blob FROM entry WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?", (low, high, PAGE)
+            "SELECT id, last, blob FROM entry WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?", (low, high, RAW_PAGE)
         ).fetchall()
         with connection:
             connection.execute("DELETE FROM entry WHERE id BETWEEN ? AND ?", (page[0][0], page[-1][0]))
@@ -94,9 +95,8 @@ async def _drain(state: Path, readings: int) -> Figure:
     async with opened(state, LATER) as outbox:
         count, after, start = 0, 0, time.perf_counter()
         while count < readings:
-            entries = await outbox.peek(Stream.DATA, after, PAGE)
-            for entry in entries:
-                encode_envelope([entry.part])
+            entries = await outbox.peek(Stream.DATA, Stretch(after), PAGE)
+            encode_envelope([entry.part for entry in entries])
             await outbox.remove([entry.part.range for entry in entries])
             count += sum(entry.part.range.last - entry.part.range.first + 1 for entry in entries)
             after = entries[-1].id
