@@ -9,10 +9,11 @@ from random import Random
 from typing import Protocol
 
 from cloud_sync import topics
-from cloud_sync.backoff import Backoff
+from cloud_sync.backoff import Backoff, Rounds
 from cloud_sync.envelope import MAX_RECEIPTED, Hello, decode_receipt, encode_hello
 from cloud_sync.link_settings import LinkSettings
 from cloud_sync.session import Broker, Session, connect
+from cloud_sync.throttle import Throttle
 from cloud_sync.uplink import RESEND_LIMIT_S, Boots, Uplink, Waiting
 from contract.errors import KanmonError, ProtocolError, StoreFull, Tampered, Unreachable
 from contract.ids import GatewayId
@@ -57,7 +58,7 @@ class Told(Protocol):
 
 
 class HubLink:
-    """Keeps a connection to the first of `brokers` that answers, for as long as `run` runs."""
+    """Keeps a connection to one of `brokers`, for as long as `run` runs: to the one that works, else to the next."""
 
     def __init__(
         self,
@@ -79,23 +80,24 @@ class HubLink:
 
     async def run(self, random: Random) -> None:
         """Connect, serve, and connect again; ends only by cancellation."""
-        attempt, is_told = 0, False
-        for broker in itertools.cycle(self._brokers):
+        rounds, is_told = Rounds(len(self._brokers), self._backoff), False
+        throttle = Throttle(self._settings.max_bytes_per_s)
+        while True:
+            broker = self._brokers[rounds.address]
             connection: _Connection | None = None
             try:
                 async with connect(broker, self._settings) as session:
-                    uplink = Uplink(broker.gateway, self._outbox, self._boots, session, self._settings)
+                    uplink = Uplink(broker.gateway, self._outbox, self._boots, session, self._settings, throttle)
                     connection = _Connection(broker.gateway, self._outbox, session, uplink, self._told)
                     await connection.serve(self._hello)
             except* (Unreachable, StoreFull, Tampered) as group:  # an outbox that cannot be read is waited for, too
-                if connection is not None and connection.is_answered:
-                    # Only then: a broker that takes every connection and hangs up is no cause for haste.
-                    attempt, is_told = 0, False
-                if not is_told:
+                # Only an answer counts: a broker that takes every connection and hangs up is no cause for haste.
+                was_answered = connection is not None and connection.is_answered
+                if was_answered or not is_told:
                     self._told.lost(_first_cause(group))
                 is_told = True
-            attempt += 1
-            await asyncio.sleep(self._backoff.delay_s(attempt, random))
+                delay_s = rounds.after_loss(random) if was_answered else rounds.after_failure(random)
+            await asyncio.sleep(delay_s)
 
 
 class _Connection:

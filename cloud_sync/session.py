@@ -12,12 +12,17 @@ from urllib.parse import urlsplit
 
 import aiomqtt
 from paho.mqtt.enums import MQTTErrorCode
+from paho.mqtt.reasoncodes import ReasonCode
 
 from cloud_sync.link_settings import LinkSettings
 from cloud_sync.topics import down_filter
 from contract.errors import Unreachable
 from contract.ids import GatewayId
 
+MAX_UNACKNOWLEDGED = 128
+"""More than all windows together: paho-mqtt's own default would let twenty data messages stand before an alert."""
+SUBSCRIPTION_REFUSED = 0x80
+"""MQTT 3.1.1, 3.9.3: the failure code of a SUBACK."""
 INCOMING_LIMIT = 10_000
 DEFAULT_PORT = 1883
 
@@ -64,6 +69,7 @@ class Session:
 async def connect(broker: Broker, settings: LinkSettings) -> AsyncIterator[Session]:
     """A session with the gateway's downward topics subscribed; Unreachable when the broker does not take it."""
     address = urlsplit(broker.url)
+    place = f"{address.hostname}:{address.port or DEFAULT_PORT}"
     client = aiomqtt.Client(
         hostname=address.hostname or "",
         port=address.port or DEFAULT_PORT,
@@ -73,6 +79,7 @@ async def connect(broker: Broker, settings: LinkSettings) -> AsyncIterator[Sessi
         clean_session=True,
         keepalive=settings.keepalive_s,
         timeout=settings.publish_timeout_s,
+        max_inflight_messages=MAX_UNACKNOWLEDGED,
         max_queued_incoming_messages=INCOMING_LIMIT,
         # Nagle's algorithm against delayed acknowledgement stalls a window of small messages by 40 ms.
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
@@ -83,11 +90,13 @@ async def connect(broker: Broker, settings: LinkSettings) -> AsyncIterator[Sessi
     before = _cancellations()
     try:
         async with client:
-            await client.subscribe(down_filter(broker.gateway), qos=0)
+            granted = await client.subscribe(down_filter(broker.gateway), qos=0)
             _resume_cancellation(before)
+            if any((one.value if isinstance(one, ReasonCode) else one) >= SUBSCRIPTION_REFUSED for one in granted):
+                raise Unreachable(f"{place}: the broker refuses to let {broker.gateway} hear its hub")
             yield Session(client)
     except aiomqtt.MqttError as error:
-        raise Unreachable(f"{address.hostname}:{address.port or DEFAULT_PORT}: {error}") from error
+        raise Unreachable(f"{place}: {error}") from error
 
 
 def _end_at_what_is_no_mqtt(client: aiomqtt.Client) -> None:
