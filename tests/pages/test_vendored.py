@@ -22,7 +22,7 @@ def test_a_vendored_file_is_the_one_in_the_table(asset: dict[str, str]) -> None:
 def test_every_file_that_is_not_ours_is_in_the_table() -> None:
     listed = {ROOT / asset["file"] for asset in ASSETS}
     found = {path for path in STATIC.iterdir() if path.is_file() and path.name not in OURS}
-    found |= {path for path in (ROOT / "tests" / "assets").iterdir() if path.suffix == ".js"}
+    found |= {path for path in (ROOT / "tests" / "assets").iterdir() if path.suffix in {".js", ".json"}}
     assert found == listed
 
 
