@@ -4,7 +4,7 @@ import os
 
 from hypothesis import settings
 
-pytest_plugins = ["support.postgres"]
+pytest_plugins = ["support.postgres", "support.stores"]
 
 # Two busy cores make a single example slow now and then, which says nothing about the code: no deadline.
 settings.register_profile("quick", max_examples=100, deadline=None)

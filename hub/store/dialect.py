@@ -21,6 +21,6 @@ class Dialect:
     row: Callable[[str], str]
     """Comma-separated expressions as one JSON array."""
     rows: str
-    """All of the column `row` as one JSON array, in the order of the query below."""
+    """All of the column `line` as one JSON array, in the order of the query below."""
     pairs: Callable[[str], str]
     """A table of `series` and `start_ms` from a parameter that holds a JSON array of pairs."""

@@ -44,7 +44,7 @@ def select(dialect: Dialect, columns: str, body: str, preamble: str = "") -> str
 
     `columns` are SQL expressions, each made ready for JSON (see Dialect.exact); `preamble` is a WITH clause.
     """
-    rows_of = f"SELECT {dialect.row(columns)} AS row {body}"
+    rows_of = f"SELECT {dialect.row(columns)} AS line {body}"
     return f"{preamble} SELECT {dialect.rows} FROM ({rows_of}) AS found"
 
 

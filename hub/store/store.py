@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from contract.consent import Purpose
-from contract.errors import Fault, Misconfigured, ProtocolError
+from contract.errors import ProtocolError
 from contract.ids import DeviceId
 from hub.arrival import Arrival, refused
 from hub.store import incidents, persons, things
@@ -179,6 +179,9 @@ def open_store(path: Path, url: str | None = None) -> Store:
 
 
 def _engine(path: Path, url: str | None, seal: Seal) -> Engine:
-    if url is not None:
-        raise Misconfigured(Fault("the database's URL", 0, "this hub has SQLite only", "Take the URL away"))
-    return SqliteEngine(path, seal)
+    if url is None:
+        return SqliteEngine(path, seal)
+    # psycopg takes 80 ms to import: only where it is used.
+    from hub.store.postgres.engine import PostgresEngine
+
+    return PostgresEngine(url, seal)

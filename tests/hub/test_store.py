@@ -1,90 +1,53 @@
-"""The store keeps each record exactly once, whatever order, repetition or overlap parts arrive in."""
+"""The store keeps each record exactly once, whatever order, repetition or overlap parts arrive in: on every engine."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from datetime import timedelta
+from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloud_sync import blob
-from cloud_sync.envelope import Hello, Part, encode_envelope, encode_hello
+from cloud_sync.envelope import Hello, Part, encode_hello
 from contract.alert import Alert, Transition
 from contract.consent import Purpose
-from contract.errors import Misconfigured, ProtocolError, StoreFull, Tampered
+from contract.errors import ProtocolError
 from contract.ids import AlertId, DeviceId, Epoch, GatewayId
 from contract.record import Aggregate, AlertRecord, Gap, GapReason, Measured, Range, Record, Stream
 from contract.sample import ClockQuality, Flag, Position, Reading, Series
-from hub.arrival import Arrival, read
-from hub.store.quarantine import KEPT_FOR, MOST_PAYLOADS, seal_beside
+from hub.arrival import read
+from hub.feed import Change
+from hub.store.quarantine import KEPT_FOR, MOST_PAYLOADS
 from hub.store.rows import PositionValue, ReceivedRow, SeriesValue
-from hub.store.sqlite.database import Database
-from hub.store.sqlite.writing import Writer
 from hub.store.store import Store
-
-NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
-EPOCH = Epoch("00000000000000a1")
-GATEWAY = GatewayId("gw-1")
-RIVER = DeviceId("river-1")
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with Store(tmp_path / "hub.sqlite") as opened:
-        yield opened
-
-
-def at(seconds: float) -> datetime:
-    return NOW + timedelta(seconds=seconds)
-
-
-def level(number: int) -> Measured:
-    """The record that carries sequence number `number`, recognisable by its value."""
-    return Measured(RIVER, at(number), ClockQuality.SYNCHRONISED, (Reading("water_level", float(number), Flag.GOOD),))
-
-
-def part(first: int, records: Sequence[Record], purpose: Purpose | None = None, stream: Stream = Stream.DATA) -> Part:
-    count = sum(len(record.members) if isinstance(record, Measured) else 1 for record in records)
-    return Part(Range(EPOCH, stream, first, first + count - 1), purpose, blob.encode(records))
-
-
-def message(*parts: Part, gateway: str = GATEWAY, leaf: str = "data") -> Arrival:
-    return read(f"kanmon.{gateway}.up.{leaf}", encode_envelope(parts), NOW)
-
-
-async def stored_levels(store: Store) -> list[float]:
-    values, cursor = [], None
-    while True:
-        page = await store.readings(RIVER, limit=7, cursor=cursor)
-        values += [row.value for row in page.items]
-        cursor = page.next_cursor
-        if cursor is None:
-            return values
-
+from hub.store.writing import SEQUENCE_END
+from support.stores import EPOCH, GATEWAY, NOW, RIVER, Place, at, level, levels, message, part, stored_levels
 
 spans = st.tuples(st.integers(1, 60), st.integers(0, 25)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 
 
+_names = count(1)
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(groups=st.lists(st.lists(spans, min_size=1, max_size=6), min_size=1, max_size=6))
-def test_any_order_repetition_and_overlap_stores_each_record_once(groups: list[list[tuple[int, int]]]) -> None:
+def test_any_order_repetition_and_overlap_stores_each_record_once(
+    place: Place, groups: list[list[tuple[int, int]]]
+) -> None:
     """Nothing twice: parts are drawn freely, so that they repeat, overlap and leave holes."""
-    import asyncio
+    gateway = GatewayId(f"gw-{next(_names)}")
+    device = DeviceId(f"river-{gateway}")
 
     async def scenario() -> None:
-        with TemporaryDirectory() as folder:
-            async with Store(Path(folder) / "hub.sqlite") as store:
-                for group in groups:
-                    arrivals = [message(part(a, [level(n) for n in range(a, b + 1)])) for a, b in group]
-                    outcome = await store.commit(arrivals)
-                    assert sorted(r[2:] for r in outcome.receipts[GATEWAY]) == sorted(group)
-                sent = {n for group in groups for a, b in group for n in range(a, b + 1)}
-                assert await stored_levels(store) == sorted(map(float, sent))
-                (latest,) = await store.latest(RIVER)
-                assert latest.value == max(sent)
+        async with place.open() as store:
+            for group in groups:
+                outcome = await store.commit([message(levels(*span, device), gateway=gateway) for span in group])
+                assert sorted(r[2:] for r in outcome.receipts[gateway]) == sorted(group)
+            sent = {n for group in groups for a, b in group for n in range(a, b + 1)}
+            assert await stored_levels(store, device) == sorted(map(float, sent))
+            (latest,) = await store.latest(device)
+            assert latest.value == max(sent)
 
     asyncio.run(scenario())
 
@@ -139,7 +102,7 @@ async def test_a_cursor_of_another_list_is_refused(store: Store) -> None:
                 await store.readings(RIVER, cursor=cursor)
 
 
-async def test_records_of_persons_are_kept_without_what_leads_back_to_the_gateway(store: Store, tmp_path: Path) -> None:
+async def test_records_of_persons_are_kept_without_what_leads_back_to_the_gateway(store: Store) -> None:
     """Pseudonymous records rest without gateway, device, epoch and sequence, gaps and aggregates too."""
     said = (Reading("heart_rate", 71, Flag.GOOD), Series("rr_interval", (0.85,), (0.0,), flag=Flag.GOOD))
     records: list[Record] = [
@@ -279,60 +242,52 @@ async def test_a_gateway_is_known_by_its_hello(store: Store) -> None:
     assert (row.epoch, row.software) == (EPOCH, "kanmon 0.1.0")
 
 
-async def test_what_is_committed_is_there_after_reopening(tmp_path: Path) -> None:
-    path = tmp_path / "hub.sqlite"
-    async with Store(path) as store:
+async def test_what_is_committed_is_there_after_reopening(place: Place) -> None:
+    async with place.open() as store:
         await store.commit([message(part(1, [level(1), level(2)]))])
-    async with Store(path) as store:
+    async with place.open() as store:
         outcome = await store.commit([message(part(2, [level(2), level(3)]))])
         assert outcome.records == 1
         assert await stored_levels(store) == [1.0, 2.0, 3.0]
-    assert path.stat().st_mode & 0o077 == 0
 
 
-async def test_a_file_that_is_no_database_is_one_clear_sentence(tmp_path: Path) -> None:
-    path = tmp_path / "hub.sqlite"
-    path.write_bytes(b"not a database, but long enough to be looked at" * 100)
-    with pytest.raises(Misconfigured, match="cannot be opened"):
-        async with Store(path):
-            pass
+async def test_what_is_quarantined_is_bounded_and_expires(store: Store) -> None:
+    for number in range(MOST_PAYLOADS + 5):
+        await store.commit([read("kanmon.gw-1.up.data", f"canary-{number}".encode(), NOW)])
+    kept = await store.quarantined()
+    assert [payload for _, payload in kept] == [f"canary-{n}".encode() for n in range(5, MOST_PAYLOADS + 5)]
+    await store.commit([read("kanmon.gw-1.up.data", b"late", NOW + KEPT_FOR + timedelta(seconds=1))])
+    assert [payload for _, payload in await store.quarantined()] == [b"late"]
 
 
-async def test_a_full_database_keeps_nothing_of_the_group_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
-    async with Database(tmp_path / "hub.sqlite") as database:
-        writer = Writer(seal_beside(tmp_path / "hub.sqlite"))
-        many = [message(part(first, [level(n) for n in range(first, first + 500)])) for first in range(1, 5001, 500)]
-        (pages,) = await database.read(lambda c: c.execute("PRAGMA page_count").fetchone())
-        await database.read(lambda c: c.execute(f"PRAGMA max_page_count = {pages + 10}").fetchone())
-        with pytest.raises(StoreFull):
-            await database.transact(lambda c: writer.write(c, many))
-        assert await database.read(lambda c: c.execute("SELECT count(*) FROM seen").fetchone()) == (0,)
-        await database.read(lambda c: c.execute("PRAGMA max_page_count = 100000").fetchone())
-        outcome = await database.transact(lambda c: writer.write(c, many))
-        assert outcome.records == 5000
+async def test_numbers_beyond_what_the_repeat_check_holds_are_refused(store: Store) -> None:
+    """A gateway that counts from nowhere is answered and blocks nothing."""
+    range_ = Range(EPOCH, Stream.DATA, SEQUENCE_END - 1, SEQUENCE_END)
+    outcome = await store.commit([message(replace(levels(1, 2), range=range_), levels(3, 4))])
+    assert (outcome.records, outcome.faults.total()) == (2, 1)
+    assert outcome.receipts[GATEWAY] == [range_, Range(EPOCH, Stream.DATA, 3, 4)]
 
 
-async def test_what_is_quarantined_rests_sealed_bounded_and_expires(tmp_path: Path) -> None:
-    path = tmp_path / "hub.sqlite"
-    async with Store(path) as store:
-        for number in range(MOST_PAYLOADS + 5):
-            await store.commit([read("kanmon.gw-1.up.data", f"canary-{number}".encode(), NOW)])
-        kept = await store.quarantined()
-        assert [payload for _, payload in kept] == [f"canary-{n}".encode() for n in range(5, MOST_PAYLOADS + 5)]
-        assert b"canary" not in b"".join(one.read_bytes() for one in tmp_path.iterdir())
-        await store.commit([read("kanmon.gw-1.up.data", b"late", NOW + KEPT_FOR + timedelta(seconds=1))])
-        assert [payload for _, payload in await store.quarantined()] == [b"late"]
-    async with Database(path) as database:
-        await database.transact(lambda c: c.execute("UPDATE quarantine SET payload = CAST(x'00' || payload AS BLOB)"))
-    async with Store(path) as store:
-        with pytest.raises(Tampered):
-            await store.quarantined()
+async def test_a_text_that_postgresql_cannot_hold_is_quarantined_and_blocks_nothing(store: Store) -> None:
+    hello = read("kanmon.gw-2.up.hello", encode_hello(Hello("kanmon \0", EPOCH)), NOW)
+    outcome = await store.commit([message(levels(1, 2)), hello, message(levels(3, 4))])
+    assert outcome.records == 4
+    assert await stored_levels(store) == [1.0, 2.0, 3.0, 4.0]
 
 
-async def test_a_database_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "hub.sqlite"
-    async with Database(path) as database:
-        await database.read(lambda c: c.execute("PRAGMA user_version = 99"))
-    with pytest.raises(Misconfigured, match="version 99"):
-        async with Database(path):
-            pass
+async def test_what_a_gateway_holds_receipts_for_and_the_hub_has_lost_is_a_gap_once(store: Store) -> None:
+    """A hub restored from a backup says what it lost, and takes the numbers for known from then on."""
+    await store.commit([message(levels(3, 5))])
+    other = Epoch("00000000000000ff")
+    receipted = (Range(EPOCH, Stream.DATA, 1, 7), Range(other, Stream.ALERT, 1, 10), Range(other, Stream.DATA, 9, 1))
+    hello = read("kanmon.gw-1.up.hello", encode_hello(Hello("kanmon 0.1.0", other, receipted)), at(60))
+    outcome = await store.commit([hello])
+    assert Change("gap", GATEWAY, GATEWAY) in outcome.changes
+    assert outcome.receipts == {}
+    (gap,) = (await store.gaps()).items
+    assert (gap.gateway, gap.subject, gap.quantity, gap.count) == (GATEWAY, GATEWAY, None, 14)
+    assert (gap.reason, gap.start, gap.end) == (GapReason.HUB_RESTORED, at(60), at(60))
+    await store.commit([hello])
+    assert len((await store.gaps()).items) == 1
+    assert (await store.commit([message(levels(1, 8))])).records == 1
+    assert await stored_levels(store) == [3.0, 4.0, 5.0, 8.0]

@@ -17,7 +17,7 @@ SQLITE = Dialect(
     listed=lambda name: f"(SELECT value FROM json_each(:{name}))",
     collected=lambda column: f"json_group_array({column})",
     row=lambda columns: f"json_array({columns})",
-    rows="json_group_array(json(row))",
+    rows="json_group_array(json(line))",
     pairs=lambda name: (
         "(SELECT json_extract(value, '$[0]') AS series, json_extract(value, '$[1]') AS start_ms "
         f"FROM json_each(:{name}))"
