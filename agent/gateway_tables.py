@@ -109,7 +109,7 @@ class GatewayTable(Table):
 
 
 class HubTable(Table):
-    """`[hub]`: brokers in the order in which they are tried, and the file with the password."""
+    """`[hub]`: brokers in the order in which they are tried, the file with the password, and how the link behaves."""
 
     urls: tuple[Annotated[str, AfterValidator(_checked_url)], ...] = Field(
         min_length=1, max_length=8, examples=[["mqtt://127.0.0.1:1883"]]
@@ -117,6 +117,10 @@ class HubTable(Table):
     password_file: FileName = Field(
         examples=["gw-karato.password"], description="kanmon-hub gateway add ID makes this file"
     )
+    keepalive_s: int = Field(default=10, ge=2, le=600)
+    publish_timeout_s: float = Field(default=10.0, ge=1, le=300)
+    resend_first_s: float = Field(default=10.0, ge=1, le=300)
+    max_kib_per_s: float | None = Field(default=None, ge=1, le=1_000_000)
 
 
 class OutboxTable(Table):

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import logging
+import os
 import secrets
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -39,13 +40,13 @@ from agent.watchers import Watchers
 from cloud_sync.backoff import Backoff
 from cloud_sync.envelope import Hello
 from cloud_sync.link import HubLink
-from cloud_sync.link_settings import LinkSettings
 from cloud_sync.session import Broker
 from contract.device import LinkState
 from contract.errors import Refused, StoreFull
 from contract.ids import AlertId, DeviceId, Epoch, PersonId
 from contract.sample import Flag, Position
 from drivers import registry
+from lifeline.systemd import Lifeline
 
 TICK_S = 1.0
 STOP_LIMIT_S = 5.0
@@ -117,8 +118,9 @@ async def run(settings: Settings, state: Path) -> None:
             boots,
             Hello(version("kanmon"), epoch),
             hub,
-            LinkSettings(batch_records=settings.outbox.batch_records),
+            settings.hub.link,
         )
+        lifeline = Lifeline.of(os.environ)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(line.committer.run(), name="commit")
@@ -129,7 +131,11 @@ async def run(settings: Settings, state: Path) -> None:
                 group.create_task(control.serve(state / SOCKET_NAME), name="control")
                 for task in tasks:
                     group.create_task(task.run(_random()), name=f"device-{task.health.device}")
+                # Not asked whether the disk gets on: alarms ring without it, and a restart would silence them.
+                group.create_task(lifeline.keep(lambda: True), name="lifeline")
+                lifeline.ready(f"{len(tasks)} devices")
         finally:
+            lifeline.stopping()
             await _flush(line.committer)
             await timekeeper.end()
 

@@ -34,6 +34,7 @@ from agent.settings_check import (
     section,
     sections,
 )
+from cloud_sync.link_settings import LinkSettings
 from contract.configuration import Document
 from contract.errors import Fault, Misconfigured
 from contract.ids import DeviceId, GatewayId, PersonId
@@ -50,10 +51,11 @@ class GatewaySettings:
 
 @dataclass(frozen=True, slots=True)
 class HubSettings:
-    """Where the hub is, in the order in which its addresses are tried."""
+    """Where the hub is, in the order in which its addresses are tried, and how the link to it behaves."""
 
     urls: tuple[str, ...]
     password_file: Path
+    link: LinkSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ def load(path: Path) -> Settings:
     document.close()
     return Settings(
         gateway=GatewaySettings(GatewayId(gateway.id), gateway.name, folder),
-        hub=HubSettings(hub.urls, folder / hub.password_file),
+        hub=HubSettings(hub.urls, folder / hub.password_file, _link(hub, outbox)),
         outbox=OutboxSettings(outbox.linger_ms / 1000, outbox.batch_records),
         devices=_devices(devices, device_configs),
         persons=tuple(PersonId(part.checked.id) for part in persons if part.checked),
@@ -163,6 +165,16 @@ def _text(path: Path) -> str:
         reason = error.strerror or type(error).__name__
         fault = Fault(str(path), 1, f"the file cannot be read: {reason}", "Give this user the right to read it")
     raise Misconfigured(fault)
+
+
+def _link(hub: HubTable, outbox: OutboxTable) -> LinkSettings:
+    return LinkSettings(
+        batch_records=outbox.batch_records,
+        keepalive_s=hub.keepalive_s,
+        publish_timeout_s=hub.publish_timeout_s,
+        resend_first_s=hub.resend_first_s,
+        max_bytes_per_s=hub.max_kib_per_s * 1024 if hub.max_kib_per_s is not None else None,
+    )
 
 
 def _devices(parts: Sequence[Part[DeviceTable]], configs: Sequence[BaseModel | None]) -> tuple[DeviceSettings, ...]:

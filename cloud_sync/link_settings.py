@@ -10,7 +10,7 @@ class LinkSettings:
     batch_records: int = 1000
     """Most records in a message of fresh values; one of a backlog holds more."""
     keepalive_s: int = 10
-    """A link that is open but dead is found out after one and a half of these."""
+    """A link that is open but dead is found out within two of these."""
     publish_timeout_s: float = 10.0
     """A connection, subscription or message that the broker does not acknowledge for this long is a lost link."""
     resend_first_s: float = 10.0

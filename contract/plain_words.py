@@ -20,6 +20,8 @@ _UNITS = {
     "bpm": "beats per minute",
     "deg": "degrees",
     "bytes": "bytes",
+    "kib_per_s": "KiB per second",
+    "mib": "MiB",
     "hz": "hertz",
     "records": "records",
     "latitude": "degrees",
@@ -158,7 +160,8 @@ def _choice_fix(error: ErrorDetails) -> str:
 
 
 def _in_unit(loc: Sequence[str | int]) -> str:
-    unit = _UNITS.get(_last_name(loc).rpartition("_")[2])
+    name = _last_name(loc)
+    unit = _UNITS.get(name.partition("_")[2]) or _UNITS.get(name.rpartition("_")[2])
     return f" ({unit})" if unit else ""
 
 

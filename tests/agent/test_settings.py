@@ -6,9 +6,12 @@ from datetime import time
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from agent.anonymise import ServiceHours
+from agent.gateway_tables import HubTable, OutboxTable
 from agent.settings import Place, Settings, load
+from cloud_sync.link_settings import LinkSettings
 from contract.errors import Misconfigured
 
 REPOSITORY = Path(__file__).parents[2]
@@ -97,6 +100,8 @@ def line_of(text: str, piece: str) -> int:
     return text.count("\n", 0, text.index(piece)) + 1
 
 
+URLS = 'urls = ["mqtt://127.0.0.1:1883"]'
+
 # what is replaced, by what, the text on the line that the fault names, cause, fix
 BROKEN = [
     ("[gateway]\n", "[gateway\n", "[gateway\n", "not TOML", "key = value"),
@@ -122,6 +127,12 @@ BROKEN = [
     ("password_file =", "password =", "password =", "unknown key 'password'", "Did you mean 'password_file'?"),
     ("[[person]]", "[outbox]\nlinger_ms = 0\n[[person]]", "linger_ms", "at least 1 (milliseconds)", "at least 1"),
     ("[[person]]", '[outbox]\nlinger_ms = "9"\n[[person]]', "linger_ms", "a whole number", "without quotes"),
+    (URLS, f"keepalive_s = 0\n{URLS}", "keepalive_s", "at least 2 (seconds)", "at least 2"),
+    (URLS, f"keepalive_s = 9.5\n{URLS}", "keepalive_s", "a whole number", "without a decimal point"),
+    (URLS, f"publish_timeout_s = 0.1\n{URLS}", "publish_timeout_s", "at least 1 (seconds)", "at least 1"),
+    (URLS, f"resend_first_s = 301\n{URLS}", "resend_first_s", "at most 300 (seconds)", "at most 300"),
+    (URLS, f"max_kib_per_s = 0\n{URLS}", "max_kib_per_s", "at least 1 (KiB per second)", "at least 1"),
+    (URLS, f'max_kib_per_s = "64"\n{URLS}', "max_kib_per_s", "a number", "without quotes"),
     ("[[person]]", "[outbox]\nbatch_records = 0\n[[person]]", "batch_records", "at least 1 (records)", "at least 1"),
     ("[[person]]", "[[persons]]", "[[persons]]", "unknown key 'persons'", "Did you mean 'person'?"),
     ("[[person]]", "[person]", "[person]", "'person' must be a list", "[[person]]"),
@@ -233,12 +244,28 @@ def test_tables_for_different_devices_are_no_fault(folder: Path, other: str) -> 
     assert read(folder, GOOD + other)
 
 
+def test_how_the_link_behaves_can_be_set(folder: Path) -> None:
+    link = "keepalive_s = 20\npublish_timeout_s = 5\nresend_first_s = 30\nmax_kib_per_s = 2.5\n"
+    settings = read(folder, GOOD.replace(URLS, link + URLS) + "[outbox]\nbatch_records = 50\n")
+    assert settings.hub.link == LinkSettings(50, 20, 5.0, 30.0, 2560.0)
+
+
+@pytest.mark.parametrize(("name", "table"), [("hub", HubTable), ("outbox", OutboxTable)])
+def test_the_installers_guide_names_each_setting_with_its_default(name: str, table: type[BaseModel]) -> None:
+    guide = (REPOSITORY / "docs" / "install.md").read_text()
+    rows = dict(re.findall(rf"^\| `\[{name}\] (\w+)` \| ([^|]*?) \|", guide, re.MULTILINE))
+    shown = {key: "" if field.default is None else str(field.default) for key, field in table.model_fields.items()}
+    needed = {key: "" for key, field in table.model_fields.items() if field.is_required()}
+    assert rows == {**shown, **needed}
+
+
 def test_a_good_file_becomes_one_object(folder: Path) -> None:
     settings = read(folder, GOOD)
     assert (settings.gateway.id, settings.gateway.folder) == ("gw-1", folder)
     assert settings.hub.urls == ("mqtt://127.0.0.1:1883",)
     assert settings.hub.password_file == folder / "gw-1.password"
     assert (settings.outbox.linger_s, settings.outbox.batch_records) == (0.1, 1000)
+    assert settings.hub.link == LinkSettings(1000, 10, 10.0, 10.0, None)
     river, strap, bus = settings.devices
     assert (river.id, river.kind, river.place) == ("river-1", "modbus", Place(33.95, 130.94))
     assert (strap.person, strap.place, strap.service_hours) == ("resident-canary", None, None)
