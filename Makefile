@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup demo test test-long chaos check format bench bench-compare lock chromium clean
+.PHONY: help setup demo test test-long chaos check format bench bench-compare lock programs clean
 
 help:
 	@echo "make demo       a hub, a gateway and a simulated town; open http://127.0.0.1:8080, stop with Ctrl-C"
@@ -20,10 +20,10 @@ setup:
 demo: setup
 	@$(BIN)/kanmon-sim demo $(ARGS)
 
-test: setup chromium
+test: setup programs
 	@$(BIN)/python -m pytest $(ARGS)
 
-test-long: setup chromium
+test-long: setup programs
 	@KANMON_TEST_LONG=1 $(BIN)/python -m pytest -m "" $(ARGS)
 
 chaos: setup
@@ -50,8 +50,8 @@ lock:
 	uv pip compile --universal --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 \
 	  --all-extras --group dev pyproject.toml -o requirements.lock
 
-chromium:
-	@deploy/chromium.sh
+programs:
+	@deploy/debian.sh
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
