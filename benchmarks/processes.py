@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -41,15 +40,6 @@ def _status_mib(pid: int, key: str) -> float:
         if line.startswith(key):
             return round(int(line.split()[1]) / 1024, 1)
     raise ProcessLookupError(pid)
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago; all are held until the last is known."""
-    listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
 
 
 @contextlib.contextmanager

@@ -5,8 +5,6 @@ import contextlib
 import json
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +13,7 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from benchmarks.processes import SCRIPTS, child, free_ports
+from benchmarks.processes import SCRIPTS, child
 from cloud_sync.envelope import decode_receipt
 from cloud_sync.topics import RECEIPT, down_subject, up
 from contract.ids import GatewayId
@@ -94,30 +92,26 @@ class Receipts:
 @contextlib.asynccontextmanager
 async def running_hub(folder: Path, launcher: Sequence[object] = ()) -> AsyncIterator[Hub]:
     """A hub with its state in `folder`/hub that knows GATEWAY; `launcher` goes before the command."""
-    state = folder / "hub"
-    http, mqtt, nats_port = free_ports(3)
+    state, log = folder / "hub", folder / "hub.log"
     command = launcher or [SCRIPTS / "kanmon-hub"]
-    ports = ("--http-port", http, "--mqtt-port", mqtt, "--nats-port", nats_port)
-    with child(*command, "serve", "--state", state, *ports, log=folder / "hub.log") as process:
-        await _answers(http, folder / "hub.log")
+    ports = ("--http-port", 0, "--mqtt-port", 0, "--nats-port", 0)
+    with child(*command, "serve", "--state", state, *ports, log=log) as process:
+        said = await _ready(state, process, log)
         add = [str(SCRIPTS / "kanmon-hub"), "gateway", "add", GATEWAY, "--state", str(state)]
         await asyncio.to_thread(subprocess.check_output, add)
-        yield Hub(state, process.pid, http, mqtt, nats_port)
+        yield Hub(state, process.pid, said["http"], said["mqtt"], said["nats"])
 
 
-async def _answers(http_port: int, log: Path) -> None:
-    """Return once the hub's health route answers."""
-    url = f"http://127.0.0.1:{http_port}/api/v1/health"
+async def _ready(state: Path, process: "subprocess.Popen[bytes]", log: Path) -> dict[str, int]:
+    """The ports that the hub took, once it says that it is ready."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(START_LIMIT_S):
-            while True:
-                try:
-                    await asyncio.to_thread(urllib.request.urlopen, url, timeout=2)
-                except (urllib.error.URLError, OSError):
-                    await asyncio.sleep(ASK_AGAIN_S)
-                else:
-                    return
-    raise TimeoutError(f"the hub does not answer: {log.read_text(errors='replace')[-500:]}")
+            while process.poll() is None:
+                if b"ready" in log.read_bytes():
+                    said: dict[str, int] = json.loads((state / "running.json").read_text())
+                    return said
+                await asyncio.sleep(ASK_AGAIN_S)
+    raise RuntimeError(f"the hub does not start: {log.read_text(errors='replace')[-500:]}")
 
 
 class Farm:
