@@ -13,7 +13,7 @@ from benchmarks import machine, report, slow_disk
 from benchmarks.figures import Figure, Result
 from benchmarks.run import Part, Run, kernel_counts
 
-PARTS = ("agent_weight", "outbox", "backlog", "peers", "whole_path", "fleet")
+PARTS = ("agent_weight", "outbox", "backlog", "peers", "whole_path", "store", "fleet")
 """Modules of this folder, each a Part."""
 _COLUMNS = (
     SpinnerColumn(),
