@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cloud_sync import blob
-from cloud_sync.uplink import PAGE, Entry, Page, Stretch
+from cloud_sync.uplink import Entry, Page, Stretch
 from contract.errors import StoreFull
 from contract.ids import Epoch, GatewayId
 from contract.record import Measured, Range, Stream
@@ -16,6 +16,7 @@ from firmware_sim.fleet_outbox import MemoryOutbox, Receipted
 
 EPOCH = Epoch("0123456789abcdef")
 START = datetime(2026, 11, 22, tzinfo=UTC)
+PAGE = Page(1024, 2**19)
 
 
 class Clock:
