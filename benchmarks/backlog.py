@@ -13,7 +13,7 @@ from benchmarks.filling import fill, opened
 from benchmarks.processes import peak_rss_mib, rss_mib
 from benchmarks.run import Run, finished
 from cloud_sync.envelope import encode_envelope
-from cloud_sync.uplink import PAGE, Stretch
+from cloud_sync.uplink import Page, Stretch
 from contract.ids import Epoch
 from contract.record import Stream
 
@@ -21,8 +21,8 @@ FIGURES = ("open_10_million", "drain_in_process", "drain_through_hub", "rss_drai
 READINGS = 10_000_000
 POLLS_A_COMMIT = 5
 """Of 100 readings: what 500 readings/s with a linger of 1 s leaves behind."""
-RAW_PAGE = 100
-"""Entries that plain SQL reads at once: about as many as fit a message."""
+PAGE = Page(entries=100, blob_bytes=512 * 2**10)
+"""Read at once, ours and by plain SQL: about what fits a large message."""
 GIB = 2**30
 SETTLE_S = 8.0
 FIRST_LIMIT_S = 60.0
@@ -77,7 +77,7 @@ def _raw_rate(connection: sqlite3.Connection, wanted: int) -> float:
     readings, start = 0, time.perf_counter()
     while readings < wanted:
         page = connection.execute(
-            "SELECT id, last, blob FROM entry WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?", (low, high, RAW_PAGE)
+            "SELECT id, last, blob FROM entry WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?", (low, high, PAGE.entries)
         ).fetchall()
         with connection:
             connection.execute("DELETE FROM entry WHERE id BETWEEN ? AND ?", (page[0][0], page[-1][0]))
