@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime
 
-from agent.group import Channel, Group, Lane
+from agent.group import Channel, Group, Lane, Loss
 from agent.outbox import Outbox
 from contract.boot import TimeBase
 from contract.errors import StoreFull, Tampered, Unreachable
@@ -48,6 +48,7 @@ class Committer:
         self._linger_s = linger_s
         self._now = now
         self._base = base
+        self._declare: Callable[[Loss], None] = lambda _: None
         self._snapshots: list[Callable[[Group], None]] = []
         self._group = Group(now())
         self._pending = self._in_write = 0
@@ -57,6 +58,10 @@ class Committer:
         self._urgent = asyncio.Event()
         self._writing = asyncio.Lock()
         self._is_failing = self._is_hanging = False
+
+    def on_loss(self, declare: Callable[[Loss], None]) -> None:
+        """Let `declare` add the gaps of each loss that the outbox has met with."""
+        self._declare = declare
 
     def before_write(self, snapshot: Callable[[Group], None]) -> None:
         """Let `snapshot` add marks and states to each group when it is closed."""
@@ -157,6 +162,10 @@ class Committer:
                 written.set_result(None)
 
     def _close(self) -> tuple[Group, "asyncio.Future[None]"]:
+        for loss in self._outbox.losses:
+            if self._closed is None or loss not in self._closed[0].declared:
+                self._declare(loss)
+                self._group.declared.append(loss)
         group, written = self._group, self._written
         self._group, self._pending, self._in_write = Group(self._now()), 0, self._pending
         self._written = asyncio.get_running_loop().create_future()

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from agent.store import Connection, Database
+from agent.sqlite import Connection
+from agent.store import Database
 from cloud_sync.blob import from_ms, to_ms
 from contract.consent import HEALTH_RULES_RUN_FOR, PURPOSES, Consent, Form, Purpose
 from contract.errors import Refused

@@ -128,6 +128,7 @@ class OutboxTable(Table):
 
     linger_ms: int = Field(default=100, ge=1, le=10_000)
     batch_records: int = Field(default=1000, ge=1, le=10_000)
+    max_mib: int = Field(default=1024, ge=4, le=1_048_576)
 
 
 class DeviceTable(Table):

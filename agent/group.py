@@ -30,6 +30,16 @@ def base_of(saved: object) -> TimeBase | None:
             return None
 
 
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Something of what was written between `start` and `end` is lost: of `person`, or, when None, of anything."""
+
+    id: int
+    start: datetime
+    end: datetime
+    person: PersonId | None = None
+
+
 @dataclass(slots=True)
 class Group:
     """What one commit writes. `samples` counts polls, frames and notifications."""
@@ -42,6 +52,8 @@ class Group:
     things: dict[DeviceId, datetime] = field(default_factory=dict)
     base: TimeBase | None = None
     """What `at` and the times in marks and states rest on."""
+    declared: list[Loss] = field(default_factory=list)
+    """Losses whose gaps are among the records."""
     withheld: int = 0
     is_on_its_way: bool = False
     is_written: bool = False

@@ -42,13 +42,15 @@ from cloud_sync.envelope import Hello
 from cloud_sync.link import HubLink
 from cloud_sync.session import Broker
 from contract.device import LinkState
-from contract.errors import Refused, StoreFull
+from contract.errors import Refused, StoreFull, Tampered, Unreachable
 from contract.ids import AlertId, DeviceId, Epoch, PersonId
 from contract.sample import Flag, Position
 from drivers import registry
 from lifeline.systemd import Lifeline
 
 TICK_S = 1.0
+WITNESS_S = 60.0
+"""A gap for a lost outbox file starts up to so much too early; writing more often would wear the card."""
 STOP_LIMIT_S = 5.0
 DEVICE_BACKOFF = Backoff(first_s=0.5, limit_s=10.0)
 """A device that is back is heard again within seconds; asking one that is away costs little."""
@@ -99,7 +101,7 @@ async def run(settings: Settings, state: Path) -> None:
         timekeeper = Timekeeper.start(Kernel(), boots)
         consents = ConsentBook(consent_file, settings.persons)
         await consents.load()
-        outbox = Outbox(outbox_file, keys, epoch, settings.outbox.batch_records)
+        outbox = Outbox(outbox_file, keys, epoch, settings.outbox.batch_records, settings.outbox.max_bytes)
         clock, line = timekeeper.clock, await _line(settings, timekeeper, boots, consents, outbox, keys)
         _begin(settings, line, clock)
 
@@ -109,7 +111,7 @@ async def run(settings: Settings, state: Path) -> None:
         timekeeper.before_learning(line.pipeline.end_windows)
         timekeeper.after_learning(line.pipeline.redate, hub.redate, *(health.redate for health in healths))
         status = Status(
-            settings, epoch, clock.stamp(), clock, hub, outbox, line.committer, line.personal, line.alarms, healths
+            settings, clock.stamp(), clock, hub, outbox, line.committer, line.personal, line.alarms, healths
         )
         control = _control(status, line.watchers, consents, line.pipeline, outbox, clock)
         link = HubLink(
@@ -127,6 +129,7 @@ async def run(settings: Settings, state: Path) -> None:
                 group.create_task(line.actuators.run(), name="actuators")
                 group.create_task(timekeeper.run(), name="clock")
                 group.create_task(_tick(line, clock), name="tick")
+                group.create_task(_attest(outbox), name="witness")
                 group.create_task(link.run(_random()), name="hub")
                 group.create_task(control.serve(state / SOCKET_NAME), name="control")
                 for task in tasks:
@@ -136,7 +139,7 @@ async def run(settings: Settings, state: Path) -> None:
                 lifeline.ready(f"{len(tasks)} devices")
         finally:
             lifeline.stopping()
-            await _flush(line.committer)
+            await _flush(line.committer, outbox)
             await timekeeper.end()
 
 
@@ -175,6 +178,7 @@ async def _line(
         restamped=clock.restamped,
     )
     committer.before_write(pipeline.snapshot)
+    committer.on_loss(pipeline.lost)
     return _Line(pseudonyms, committer, personal, alarms, actuators, watchers, pipeline)
 
 
@@ -200,10 +204,19 @@ async def _finish_withdrawals(consents: ConsentBook, outbox: Outbox) -> None:
             await outbox.forget(person, purpose)
 
 
-async def _flush(committer: Committer) -> None:
+async def _attest(outbox: Outbox) -> None:
+    while True:
+        await asyncio.sleep(WITNESS_S)
+        with suppress(StoreFull, Unreachable, Tampered):  # the outbox's writer tells of it
+            await outbox.attest()
+
+
+async def _flush(committer: Committer, outbox: Outbox) -> None:
     try:
         async with asyncio.timeout(STOP_LIMIT_S):
             await committer.flush()
+            with suppress(StoreFull, Unreachable, Tampered):
+                await outbox.attest()
     except TimeoutError:
         log.exception("outbox: stopped while the disk takes nothing; what waited in memory will be declared as a gap")
 

@@ -35,6 +35,29 @@ MIGRATIONS = (
     ALTER TABLE mark ADD COLUMN boot TEXT;
     ALTER TABLE mark ADD COLUMN zero_ms INTEGER
     """,
+    """
+    ALTER TABLE mark ADD COLUMN commits INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE mark ADD COLUMN alert_records INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE mark ADD COLUMN alert_bytes INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE mark ADD COLUMN data_records INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE mark ADD COLUMN data_bytes INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE mark ADD COLUMN thinned_to INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE mark ADD COLUMN thinned_bytes INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE mark ADD COLUMN store_full INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE mark ADD COLUMN thinned INTEGER NOT NULL DEFAULT 0;
+    UPDATE mark SET
+        (alert_records, alert_bytes) = (
+            SELECT ifnull(sum(last - (id & 0xffffffffff) + 1), 0), ifnull(sum(length(blob)), 0)
+            FROM entry WHERE id < 1 << 62
+        ),
+        (data_records, data_bytes) = (
+            SELECT ifnull(sum(last - (id & 0xffffffffff) + 1), 0), ifnull(sum(length(blob)), 0)
+            FROM entry WHERE id >= 1 << 62
+        );
+    CREATE TABLE loss (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, start_ms INTEGER NOT NULL, end_ms INTEGER NOT NULL, person TEXT
+    )
+    """,
 )
 
 SEQUENCE_BITS = 40
@@ -54,6 +77,11 @@ def split(id_: int) -> tuple[Stream, int, int]:
     """(stream, epoch number, first sequence) of a row id."""
     stream = STREAMS[id_ >> (SEQUENCE_BITS + EPOCH_BITS)]
     return stream, id_ >> SEQUENCE_BITS & MAX_EPOCH_NUMBER, id_ & MAX_SEQUENCE
+
+
+def records_of(id_: int, last: int) -> int:
+    """How many records an entry holds."""
+    return last - (id_ & MAX_SEQUENCE) + 1
 
 
 def span(stream: Stream) -> tuple[int, int]:

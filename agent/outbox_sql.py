@@ -4,11 +4,12 @@ sqlite3 gives the interpreter lock away at every step. Beside a busy event loop 
 that inserting or reading a hundred rows one by one takes half a second.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from agent.outbox_schema import MAX_SEQUENCE, split
-from agent.store import Connection
+from agent.outbox_schema import MAX_SEQUENCE, span, split
+from agent.outbox_totals import Change
+from agent.sqlite import Connection
 from cloud_sync.uplink import Page, Stretch
 from contract.boot import BootId
 from contract.record import Stream
@@ -25,6 +26,11 @@ class Stored(NamedTuple):
     channel: int | None
     blob: bytes
     boot: BootId | None
+
+    @property
+    def stream(self) -> Stream:
+        """The stream it lies in."""
+        return split(self.id)[0]
 
 
 ROWS_A_STATEMENT = 500
@@ -72,15 +78,45 @@ def page(connection: Connection, stretch: Stretch, page: Page) -> Iterator[Store
     return select(connection, "id > ? AND id <= ? ORDER BY id", (stretch.after, up_to)) if up_to else iter(())
 
 
-def delete(connection: Connection, bounds: Iterable[tuple[int, int, int]]) -> dict[Stream, int]:
-    """Take out entries that lie whole in (lowest id, last sequence, highest id); how many records each stream lost."""
-    gone = dict.fromkeys(Stream, 0)
-    for low, last, high in bounds:
-        where = "WHERE id BETWEEN ? AND ? AND last <= ?"
-        count = connection.execute(
-            f"SELECT ifnull(sum(last - (id & ?) + 1), 0) FROM entry {where}",  # noqa: S608 - a constant
-            (MAX_SEQUENCE, low, high, last),
-        ).fetchone()[0]
+def delete(connection: Connection, bounds: tuple[int, int, int], thinned_to: int, change: Change) -> None:
+    """Take out entries that lie whole in (lowest id, last sequence, highest id)."""
+    (low, last, high), where = bounds, "WHERE id BETWEEN ? AND ? AND last <= ?"
+    sums = "ifnull(sum(last - (id & ?) + 1), 0), ifnull(sum(length(blob)), 0)"
+    records, size, of_thinned = connection.execute(
+        f"SELECT {sums}, ifnull(sum(length(blob)) FILTER (WHERE id <= ?), 0) FROM entry {where}",  # noqa: S608
+        (MAX_SEQUENCE, thinned_to, low, high, last),
+    ).fetchone()
+    if records:
         connection.execute(f"DELETE FROM entry {where}", (low, high, last))  # noqa: S608 - a constant
-        gone[split(low)[0]] += count
-    return gone
+        stream = split(low)[0]
+        change.took_out(stream, records, size, of_thinned if stream is Stream.DATA else 0)
+
+
+def delete_ids(connection: Connection, ids: Sequence[int]) -> None:
+    """Take out the entries of `ids`."""
+    for start in range(0, len(ids), ROWS_A_STATEMENT):
+        some = ids[start : start + ROWS_A_STATEMENT]
+        connection.execute(f"DELETE FROM entry WHERE id IN ({','.join('?' * len(some))})", some)  # noqa: S608
+
+
+def empty_ids(connection: Connection, ids: Sequence[int]) -> None:
+    """Make tombstones of the entries of `ids`."""
+    for start in range(0, len(ids), ROWS_A_STATEMENT):
+        some = ids[start : start + ROWS_A_STATEMENT]
+        connection.execute(f"UPDATE entry SET blob = x'' WHERE id IN ({','.join('?' * len(some))})", some)  # noqa: S608
+
+
+def empty(connection: Connection, channel: int, thinned_to: int, change: Change) -> int:
+    """Make tombstones of all that a channel holds; how many samples it was."""
+    found, samples = "FROM entry WHERE channel = ? AND length(blob) > 0", 0
+    for stream in Stream:
+        low, high = span(stream)
+        some, size, of_thinned = connection.execute(
+            "SELECT ifnull(sum(samples), 0), ifnull(sum(length(blob)), 0),"
+            f" ifnull(sum(length(blob)) FILTER (WHERE id <= ?), 0) {found} AND id BETWEEN ? AND ?",
+            (thinned_to, channel, low, high),
+        ).fetchone()
+        change.took_out(stream, 0, size, of_thinned if stream is Stream.DATA else 0)
+        samples += some
+    connection.execute("UPDATE entry SET blob = x'' WHERE channel = ? AND length(blob) > 0", (channel,))
+    return samples

@@ -11,7 +11,7 @@ from agent.anonymise import ServiceHours, release_thing
 from agent.commit import Committer, Ticket
 from agent.consent import Change, ConsentBook
 from agent.continuity import Continuity, Interruption
-from agent.group import Group
+from agent.group import Group, Loss
 from agent.outbox import Outbox
 from agent.personal import PersonalRelease
 from agent.quality import judge
@@ -103,6 +103,18 @@ class Pipeline:
     def overloaded(self, device: DeviceId, at: datetime) -> None:
         """Something of the device could not be taken: what lies before its next sample is a gap."""
         self._continuity.interrupt(device, GapReason.OVERLOAD, at)
+
+    def lost(self, loss: Loss) -> None:
+        """Something that waited is lost with its file: whose it was nobody can tell, so it is a gap of everything."""
+        worn: set[PersonId] = set()
+        for device, source in self._sources.items():
+            interruption = Interruption(device, loss.start, loss.end, GapReason.DAMAGED)
+            if source.person is None:
+                if loss.person is None and device in self._continuity.last():
+                    self._declare(source, interruption)
+            elif loss.person in (None, source.person) and source.person not in worn:
+                worn.add(source.person)
+                self._personal.interrupted(source.person, interruption)
 
     def tick(self, at: datetime) -> None:
         """What time alone brings about: windows that end, gaps of devices that stay silent."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from agent.store import Connection
+from agent.sqlite import Connection
 from cloud_sync.envelope import MAX_RECEIPTED
 
 KEPT_EPOCHS = 32

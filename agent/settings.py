@@ -60,10 +60,11 @@ class HubSettings:
 
 @dataclass(frozen=True, slots=True)
 class OutboxSettings:
-    """How long readings are gathered before a commit, and how many records one message holds at most."""
+    """How long readings are gathered before a commit, how many records one message holds, and how large the file is."""
 
     linger_s: float
     batch_records: int
+    max_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def load(path: Path) -> Settings:
     return Settings(
         gateway=GatewaySettings(GatewayId(gateway.id), gateway.name, folder),
         hub=HubSettings(hub.urls, folder / hub.password_file, _link(hub, outbox)),
-        outbox=OutboxSettings(outbox.linger_ms / 1000, outbox.batch_records),
+        outbox=OutboxSettings(outbox.linger_ms / 1000, outbox.batch_records, outbox.max_mib * 2**20),
         devices=_devices(devices, device_configs),
         persons=tuple(PersonId(part.checked.id) for part in persons if part.checked),
         rules=_rules(rules, rule_configs),

@@ -15,7 +15,6 @@ from agent.settings import Settings
 from agent.supervisor import DeviceHealth
 from cloud_sync.correction import Mover
 from contract.errors import ProtocolError
-from contract.ids import Epoch
 from contract.record import AlertRecord, Stream
 from contract.sample import Stamp
 
@@ -66,7 +65,6 @@ class Status:
     """Puts the answer to "status" together."""
 
     settings: Settings
-    epoch: Epoch
     started: Stamp
     clock: Clock
     hub: HubState
@@ -80,16 +78,26 @@ class Status:
         """The status as JSON values; times ISO 8601."""
         return {
             "gateway": self.settings.gateway.id,
-            "epoch": self.epoch,
+            "epoch": self.outbox.epoch,
             "started_at": self.clock.restamped(self.started).at.isoformat(),
             "pid": os.getpid(),
             "hub": {"state": "up" if self.hub.is_up else "lost", "since": self.hub.since.isoformat()},
             "outbox": {**self.outbox.waiting, Stream.DATA: self.outbox.waiting[Stream.DATA] + self.committer.unwritten},
+            "store": self._store(),
             "withheld": self.outbox.withheld,
             "open_windows": self.personal.open_samples(),
             "downtime": [[start.isoformat(), end.isoformat()] for start, end in self.outbox.downtime],
             "devices": [self._device(health) for health in self.devices],
             "alarms": [_alarm(record) for record in self.alarms.active()],
+        }
+
+    def _store(self) -> Mapping[str, object]:
+        totals = self.outbox.totals
+        return {
+            "bytes": sum(totals.bytes.values()),
+            "max_bytes": self.outbox.max_bytes,
+            "dropped": {reason.value: count for reason, count in totals.dropped.items()},
+            "losses": [[loss.start.isoformat(), loss.end.isoformat()] for loss in self.outbox.losses],
         }
 
     def _device(self, health: DeviceHealth) -> Mapping[str, object]:

@@ -92,7 +92,7 @@ def decode(blob: bytes, boots: Mapping[BootId, BootTime] = MappingProxyType({}))
 
     Times that rest on a boot that `boots` names are put right; without it they stay as they were stamped.
     """
-    document = _inflate(blob)
+    document = inflate(blob)
     try:
         if document["v"] != BLOB_VERSION:
             raise ProtocolError("blob version is not known")
@@ -127,7 +127,8 @@ def _compound(member: Member) -> object:
     return member.value
 
 
-def _inflate(blob: bytes) -> dict[str, _Json]:
+def inflate(blob: bytes) -> dict[str, _Json]:
+    """The JSON object in a blob, its members unchecked; ProtocolError when there is none."""
     inflater = zlib.decompressobj()
     try:
         data = inflater.decompress(blob, MAX_BLOB_BYTES)

@@ -94,6 +94,7 @@ class Gateway:
             self.seen.append,
         )
         self.committer.before_write(self.pipeline.snapshot)
+        self.committer.on_loss(self.pipeline.lost)
 
     async def agree(self, purpose: Purpose, on: bool = True) -> None:
         await self.pipeline.change_consent(Change(PERSON, purpose, on, None, NOON, "resident"), self.outbox)
@@ -427,7 +428,7 @@ async def test_an_alarm_about_a_pulse_ends_with_the_last_consent_to_judge_it(tmp
 
 
 async def test_a_damaged_outbox_stops_neither_the_committer_nor_what_is_judged(tmp_path):
-    """Promise 3: the records wait in memory, as for a full disk."""
+    """Promise 3: alarms go on; promise 1: the next commit lies in a new file, with all that still read."""
     async with gateway_in(tmp_path) as gateway:
         gateway.pipeline.accept(level(0, 0.5))
         await gateway.committer.flush()
@@ -437,9 +438,12 @@ async def test_a_damaged_outbox_stops_neither_the_committer_nor_what_is_judged(t
         await gateway.outbox._database.write(lambda connection: connection.execute("PRAGMA writable_schema = RESET"))
         task = asyncio.ensure_future(gateway.committer.run())
         gateway.pipeline.accept(level(1, 1.2))
-        await until(lambda: gateway.committer._is_failing or task.done())
+        await until(lambda: gateway.outbox.generation or task.done())
         assert not task.done()
         assert len(gateway.alarms.active()) == 1
+        gateway.pipeline.accept(level(2, 1.3))
+        records = [record for _, record in await gateway.records()]
+        assert [record.members[0].value for record in records] == [0.5, 1.2, 1.3]
         task.cancel()
         await asyncio.wait([task])
 

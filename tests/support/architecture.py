@@ -50,7 +50,7 @@ HOMES: Mapping[str, tuple[str, ...]] = {
     "pymodbus": ("drivers/links/modbus.py",),
     "serial": ("drivers/links/serial_port.py",),
     "serial_asyncio_fast": ("drivers/links/serial_port.py",),
-    "sqlite3": ("agent/store.py", "hub/store/sqlite/database.py"),
+    "sqlite3": ("agent/sqlite.py", "hub/store/sqlite/database.py"),
 }
 """Which module knows which library of input and output: one a package."""
 
