@@ -48,7 +48,7 @@ class BrokerTable(_Table):
 class IngestTable(_Table):
     """How the ingest of one process works."""
 
-    workers: Annotated[int, Field(ge=1, le=64)] = 2
+    workers: Annotated[int, Field(ge=1, le=8)] = 2
     """Groups of messages in the works at once. SQLite has one writer, so with it there is one worker."""
 
 

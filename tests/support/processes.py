@@ -48,6 +48,12 @@ class Process:
     async def stop(self) -> int:
         return await self._end(signal.SIGTERM)
 
+    async def ended(self) -> int:
+        """The exit code of a process that ends by itself."""
+        assert self._child is not None
+        async with asyncio.timeout(START_LIMIT_S):
+            return await self._child.wait()
+
     async def _end(self, number: signal.Signals) -> int:
         assert self._child is not None
         if self._child.returncode is None:
