@@ -30,4 +30,4 @@ async def gather(town: TownLayout, hub: HubApi, status: AgentStatus, subjects: S
 
 
 async def _released(hub: HubApi, strap: str, subjects: Subjects) -> list[StoredSample]:
-    return await hub.released(strap, subjects.of(strap, "research"), STRAP_QUANTITIES)
+    return await hub.released(strap, subjects.of(strap, "research"), *STRAP_QUANTITIES)

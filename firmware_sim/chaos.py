@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from firmware_sim.chaos_plan import Round, blocks
 from firmware_sim.chaos_told import BlockResult, Report, RoundResult, Told
 from firmware_sim.children import Children
 from firmware_sim.demo import LOOK_EVERY_S, Demo, Options, agent_command, single_failure, town_command
-from firmware_sim.ledger import Books, Span
+from firmware_sim.ledger import Books, Span, strays
 from firmware_sim.patience import ChaosFailed
 from firmware_sim.plan import BUS, RIVER, STRAPS, Layout
 from firmware_sim.ports import HOST
@@ -31,15 +31,19 @@ from firmware_sim.sources import AgentStatus, HubApi, hub_api
 RECOVERY_LIMIT_S = 75.0
 """How long after the last fault everything may take to arrive. Seconds are normal; but a publish into a black hole
 fails after 10 s, a connection made into it after 10 s more, and the gateway's back-off may wait its 30 s."""
+MOST_STRAYS = 40
 HEARD_AGAIN = 2
 """So often each device must have spoken after the last fault: the first sample ends a gap."""
 DEVICES = (RIVER, BUS, *sorted(STRAPS))
 
 
-async def run(root: Path, seed: int, rounds: Sequence[Round], told: Told, *, keep: bool) -> Report:
+async def run(
+    root: Path, seed: int, rounds: Sequence[Round], told: Told, hub_keys: Mapping[str, float], *, keep: bool
+) -> Report:
     """Play `rounds` until one fails, each run of one set-up in a folder below `root` that goes afterwards.
 
-    `keep`: the folders stay. Raises KanmonError when a part cannot be started, or does not come back for its fault.
+    `hub_keys`: of the gateway's table [hub]. `keep`: the folders stay. Raises KanmonError when a part cannot be
+    started, or does not come back for its fault.
     """
     done: list[BlockResult] = []
     played = 0
@@ -47,7 +51,7 @@ async def run(root: Path, seed: int, rounds: Sequence[Round], told: Told, *, kee
         layout = Layout(root / f"{number}-{block[0].setup}")
         options = Options(layout, ports.choose(0), seed, scenario.STAGES_M)
         with single_failure():
-            async with _chaos(options, block[0], told) as chaos:
+            async with _chaos(options, block[0], told, hub_keys) as chaos:
                 done.append(await chaos.run(block, played))
         if not done[-1].holds:
             break
@@ -57,8 +61,15 @@ async def run(root: Path, seed: int, rounds: Sequence[Round], told: Told, *, kee
     return Report(tuple(done))
 
 
+def _told_strays(books: Books, verdict: Verdict) -> str:
+    """What the ledger cannot explain, of devices of which it has single samples; one line each."""
+    rows = verdict.balance.devices
+    lines = [f"{at.isoformat()} {device} {what}" for device, what, at in strays(books) if rows[device].stored]
+    return "\n".join(lines[:MOST_STRAYS])
+
+
 @asynccontextmanager
-async def _chaos(options: Options, first: Round, told: Told) -> AsyncIterator["Chaos"]:
+async def _chaos(options: Options, first: Round, told: Told, hub_keys: Mapping[str, float]) -> AsyncIterator["Chaos"]:
     layout = options.layout
     layout.logs.mkdir(parents=True, exist_ok=True)
     layout.town.facts.unlink(missing_ok=True)
@@ -69,7 +80,7 @@ async def _chaos(options: Options, first: Round, told: Told) -> AsyncIterator["C
         bench = await stack.enter_async_context(bench_of(first.setup, options, children))
         way = await stack.enter_async_context(link(bench.mqtt_ports))
         clock = WrongClock(library, layout.root) if library else None
-        gateway_files.write(layout, options.ports, options.stages_m, way.ports)
+        gateway_files.write(layout, options.ports, options.stages_m, way.ports, hub_keys)
         yield Chaos(bench, children, way, clock, told)
 
 
@@ -153,7 +164,10 @@ class Chaos:
         terms = Terms(0, began, one.gap_limit_s, past.gap_limit_s, past.gaps, 0, one.gap_reasons, past.gap_reasons)
         verdict, books = await self._recovered(terms, hub)
         self._past = _Past(frozenset(books.gaps), one.gap_limit_s, one.gap_reasons)
-        tails = {name: self._children[name].tail() for name in self._names if verdict.problems}
+        tails: dict[str, str] = {}
+        if verdict.problems:
+            tails = {name: self._children[name].tail() for name in self._names}
+            tails["ledger"] = _told_strays(books, verdict)
         end = loop.time()
         return RoundResult(number, one, end - start, end - faults_end, verdict, tails)
 

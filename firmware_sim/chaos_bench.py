@@ -6,7 +6,7 @@ import shutil
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -28,8 +28,16 @@ class Bench:
 
     options: Options
     children: Children
-    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    """Of every hub process."""
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Of every hub process."""
+        return MappingProxyType({})
+
+    @property
+    def password_file(self) -> Path:
+        """Of the broker user that may do everything."""
+        return self.options.layout.hub / "credentials" / f"{HUB_USER}.password"
 
     @property
     def mqtt_ports(self) -> Sequence[int]:
@@ -40,6 +48,11 @@ class Bench:
     def workers(self) -> Sequence[str]:
         """The children that ingest."""
         return ("hub",)
+
+    @property
+    def brokers(self) -> Sequence[str]:
+        """The children that are brokers, in the order of `mqtt_ports`; none where the hub keeps its own."""
+        return ()
 
     @property
     def servers(self) -> Sequence[str]:
@@ -81,8 +94,8 @@ class Bench:
 
     def repeater(self) -> AbstractAsyncContextManager[Repeater]:
         """A client of the broker that may do everything."""
-        password = (self.options.layout.hub / "credentials" / f"{HUB_USER}.password").read_text().strip()
-        return repeater(f"nats://{HOST}:{self.options.ports.nats}", HUB_USER, password)
+        urls = (f"nats://{HOST}:{self.options.ports.nats}",)
+        return repeater(urls, HUB_USER, self.password_file.read_text().strip())
 
     @property
     def _nats(self) -> Path:

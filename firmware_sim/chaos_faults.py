@@ -91,6 +91,14 @@ class Faults:
                 (await self._alive("town")).send(signal.SIGKILL)
             case Kind.KILL_BROKER:
                 await self._bench.kill_broker()
+            case Kind.KILL_NODE:
+                await until(lambda: self._link.connected is not None, "the gateway's connection")
+                connected = self._link.connected or 0
+                others = [number for number, _ in enumerate(self._bench.brokers) if number != connected]
+                number = connected if fault.is_connected else random.choice(others)
+                (await self._alive(self._bench.brokers[number])).send(signal.SIGKILL)
+            case Kind.KILL_POSTGRES:
+                (await self._alive("postgres")).send(signal.SIGKILL)
             case Kind.STORAGE_LOST:
                 await self._bench.lose_broker_storage()
             case Kind.HUB_DISK_FULL:

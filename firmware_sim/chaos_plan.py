@@ -92,6 +92,11 @@ class Round:
         return frozenset(reason for fault in self.faults for reason in TRAITS[fault.kind].allowance.reasons)
 
 
+HASTY: Mapping[str, float] = MappingProxyType({"keepalive_s": 3, "publish_timeout_s": 3.0, "resend_first_s": 3.0})
+"""Drawn rounds set the gateway's patience with its hub to less than a fault lasts: they would be longer by its waiting,
+and not harder. Scenarios leave it as it is by default."""
+
+
 class Scenario(StrEnum):
     """Named schedules, which draw nothing."""
 

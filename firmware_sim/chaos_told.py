@@ -25,7 +25,7 @@ FINAL_COLUMNS = ("emitted", "stored", "aggregated", "withheld", "in_gaps", "miss
 
 @dataclass(frozen=True, slots=True)
 class RoundResult:
-    """One round. `tails` are the last lines of each child's log when it failed, else empty."""
+    """One round. `tails`: of one that failed the last lines of each log, and what the ledger cannot explain."""
 
     number: int
     played: Round

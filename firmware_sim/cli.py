@@ -68,7 +68,7 @@ def chaos(
     seed: Annotated[int | None, typer.Option(help="What the faults are drawn from; without it a fresh one.")] = None,
     setup: Annotated[
         SetupChoice, typer.Option(help="What stands behind the link; all: each in turn.")
-    ] = SetupChoice.EMBEDDED,
+    ] = SetupChoice.ALL,
     fault: Annotated[list[Kind] | None, typer.Option(help="Draw from these alone; may be given again.")] = None,
     scenario: Annotated[Scenario | None, typer.Option(help="A named schedule in place of drawn rounds.")] = None,
     state: Annotated[Path | None, typer.Option(help="State folder; without it a temporary one.")] = None,
@@ -93,7 +93,8 @@ def chaos(
         people = chaos_told.ForPeople(len(schedule))
         with nullcontext() if as_json else people:
             told = chaos_told.ForMachines() if as_json else people
-            report = asyncio.run(whole.run(root, seed, schedule, told, keep=state is not None))
+            hub_keys = {} if scenario else chaos_plan.HASTY
+            report = asyncio.run(whole.run(root, seed, schedule, told, hub_keys, keep=state is not None))
         if as_json:
             typer.echo(chaos_told.as_json(report, seed, state))
         else:

@@ -117,7 +117,7 @@ class Demo:
         """Make the gateway's credential, unless there is one."""
         self._narrator.step("credential")
         if not self._layout.password.exists():
-            await _run_short("kanmon-hub", "gateway", "add", GATEWAY, "--state", str(self._layout.hub))
+            await run_short("kanmon-hub", "gateway", "add", GATEWAY, "--state", str(self._layout.hub))
 
     async def start(self, hub: HubApi, keepers: asyncio.TaskGroup) -> None:
         """Start all children, which `keepers` watches, and set the consents; returns once all answer."""
@@ -149,7 +149,7 @@ class Demo:
     async def _set_consent(self, person: str, purpose: str) -> None:
         words = ("consent", "set", person, purpose, "on", "--state", str(self._layout.gateway))
         async with _limit(START_LIMIT_S, "the agent has taken no consent"):
-            while not await _run_short("kanmon-agent", *words):
+            while not await run_short("kanmon-agent", *words):
                 await _until(self._has_agent)
 
     async def _tell_until(self, ending: asyncio.Event, hub: HubApi) -> None:
@@ -250,7 +250,7 @@ def script(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-async def _run_short(name: str, *words: str) -> bool:
+async def run_short(name: str, *words: str) -> bool:
     """Run a command that ends by itself; False when it could not reach its process. DemoFailed when it fails."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "firmware_sim.leash", str(os.getpid()), script(name), *words),

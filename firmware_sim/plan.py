@@ -32,7 +32,7 @@ STRAPS = frozenset(wearer.strap for wearer in WEARERS)
 RIVER_QUANTITIES = ("device_counter", "water_level")
 """What tells one answer of the station from another; the first is the number of the answer."""
 BUS_QUANTITIES = ("position",)
-STRAP_QUANTITIES = ("heart_rate",)
+STRAP_QUANTITIES = ("heart_rate", "rr_interval")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ another order, or in place of the originals.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 
@@ -19,6 +19,7 @@ from contract.errors import Unreachable
 
 MOST_KEPT = 500
 CONNECT_LIMIT_S = 10.0
+ANSWER_LIMIT_S = 2.0
 STEP_S = 0.2
 """Between two bursts of repeats."""
 BURST = 20
@@ -79,13 +80,13 @@ class Repeater:
 
 
 @asynccontextmanager
-async def repeater(url: str, user: str, password: str) -> AsyncIterator[Repeater]:
-    """Connected while entered. Raises Unreachable, whatever the library says."""
+async def repeater(urls: Sequence[str], user: str, password: str) -> AsyncIterator[Repeater]:
+    """Connected to one of `urls` while entered. Raises Unreachable, whatever the library says."""
     client = Client()
     heard = Repeater(client)
     try:
         async with asyncio.timeout(CONNECT_LIMIT_S):
-            await client.connect(url, user=user, password=password, name="chaos", allow_reconnect=False)
+            await _connect(client, urls, user, password)
             await client.subscribe(STREAM_SUBJECTS, cb=heard.hear)
         yield heard
     except (NatsError, OSError, TimeoutError) as error:
@@ -93,3 +94,30 @@ async def repeater(url: str, user: str, password: str) -> AsyncIterator[Repeater
     finally:
         if client.is_connected:
             await client.close()
+
+
+async def all_answer(urls: Sequence[str], user: str, password: str) -> bool:
+    """True when JetStream answers through each of `urls`: a cluster has its leader."""
+    for url in urls:
+        client = Client()
+        try:
+            async with asyncio.timeout(ANSWER_LIMIT_S):
+                await _connect(client, [url], user, password)
+                await client.jetstream().account_info()
+        except (NatsError, OSError, TimeoutError):
+            return False
+        finally:
+            if client.is_connected:
+                await client.close()
+    return True
+
+
+async def _connect(client: Client, urls: Sequence[str], user: str, password: str) -> None:
+    """Once: what is lost is not made again."""
+    servers = list(urls)
+    await client.connect(servers, user=user, password=password, name="chaos", allow_reconnect=False, error_cb=_unsaid)
+
+
+async def _unsaid(error: Exception) -> None:
+    """The library would write a traceback of each; what matters is raised."""
+    del error

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,12 +38,16 @@ class _PositionValue(_Model):
     lon: float
 
 
+class _SeriesValue(_Model):
+    values: tuple[float, ...]
+
+
 class _Row(_Model):
     """A reading of a thing, or a released value of a person, which has no number."""
 
     quantity: str
     at: AwareDatetime
-    value: _PositionValue | float | None
+    value: _PositionValue | _SeriesValue | float | None
     epoch: str = ""
     stream: str = ""
     sequence: int | None = None
@@ -188,13 +193,20 @@ class HubApi:
         rows = {name: await self._rows("/api/v1/readings", device=device, quantity=name) for name in quantities}
         return _samples(device, quantities, rows)
 
-    async def released(self, device: str, subjects: Iterable[str], quantities: tuple[str, ...]) -> list[StoredSample]:
-        """Stored samples of a worn device, released for research under `subjects`."""
+    async def released(self, device: str, subjects: Iterable[str], quantity: str, beside: str) -> list[StoredSample]:
+        """Stored samples of a worn device, released for research under `subjects`: one for each row of `quantity`.
+
+        The series `beside` it tells two of one moment apart: a gateway that was held up reads several at once.
+        """
         samples: list[StoredSample] = []
         for subject in subjects:
             path, query = "/api/v1/released", {"purpose": "research", "subject": subject}
-            rows = {name: await self._rows(path, **query, quantity=name) for name in quantities}
-            samples.extend(_samples(device, quantities, rows))
+            series: dict[datetime, list[str]] = defaultdict(list)
+            for row in await self._rows(path, **query, quantity=beside):
+                series[row.at].append(str(row.value))
+            for row in await self._rows(path, **query, quantity=quantity):
+                told = series[row.at].pop(0) if series[row.at] else ""
+                samples.append(StoredSample(device, row.at, _values(row), beside=told))
         return samples
 
     async def windows(self, device: str, subjects: Iterable[str]) -> list[Window]:
@@ -270,6 +282,8 @@ def _values(row: _Row) -> dict[str, float]:
             return {}
         case _PositionValue(lat=lat, lon=lon):
             return {"lat": lat, "lon": lon}
+        case _SeriesValue():
+            return {}
         case float(value):
             return {row.quantity: value}
 

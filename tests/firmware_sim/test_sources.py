@@ -83,14 +83,19 @@ async def test_pages_are_followed_and_a_sample_is_what_lost_no_quantity_of_its_s
 async def test_positions_and_released_values_are_read() -> None:
     fix = {"at": AT, "quantity": "position", "value": {"lat": 33.9, "lon": 130.9, "speed_mps": 8.0, "course_deg": None}}
     beat = {"at": AT, "purpose": "research", "subject": "ab12", "quantity": "heart_rate", "value": 72}
+    intervals = {"values": [0.83, 0.84], "offsets_s": [-0.84, 0.0]}
 
     def answer(request: httpx.Request) -> httpx.Response:
-        return listing(fix if request.url.path.endswith("readings") else beat)
+        if request.url.path.endswith("readings"):
+            return listing(fix)
+        is_rr = request.url.params["quantity"] == "rr_interval"
+        return listing({**beat, "quantity": "rr_interval", "value": intervals}) if is_rr else listing(beat, beat)
 
     async with hub(answer) as api:
         assert [sample.values for sample in await api.things("bus-1", ("position",))] == [{"lat": 33.9, "lon": 130.9}]
-        released = await api.released("strap-1", ["ab12"], ("heart_rate",))
-    assert released == [StoredSample("strap-1", datetime.fromisoformat(AT), {"heart_rate": 72.0})]
+        first, second = await api.released("strap-1", ["ab12"], "heart_rate", "rr_interval")
+    assert second == StoredSample("strap-1", datetime.fromisoformat(AT), {"heart_rate": 72.0})
+    assert (first.values, "0.84" in first.beside) == (second.values, True)
 
 
 async def test_windows_gaps_and_alerts_are_given_to_their_devices() -> None:
