@@ -2,12 +2,14 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from contract.configuration import Wrong, parse
+from contract.consent import Purpose
 from contract.errors import Fault, Misconfigured
+from contract.quantity import QUANTITIES
 
 _Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -39,10 +41,17 @@ class BrokerTable(_Table):
 
     mqtt_port: _Port = 1883
     nats_port: _Port = 4222
-    replicas: Literal[1, 3, 5] = 1
+    replicas: int = 1
     """Servers of a cluster that each hold a copy of what waits; 3 survive the loss of one."""
     stream_bytes: Annotated[int, Field(ge=64 * 2**10)] = 2**30
     """What waits takes at most this much; beyond it the oldest falls out, and its gateway sends it again."""
+
+    @field_validator("replicas")
+    @classmethod
+    def _have_a_majority(cls, replicas: int) -> int:
+        if replicas not in {1, 3, 5}:
+            raise Wrong("so many copies cannot agree", "Write 1, or 3 or 5 in a cluster of as many servers")
+        return replicas
 
 
 class IngestTable(_Table):
@@ -52,12 +61,37 @@ class IngestTable(_Table):
     """Groups of messages in the works at once. SQLite has one writer, so with it there is one worker."""
 
 
+_Days = Annotated[int, Field(ge=0, le=100_000)]
+
+
+class RetentionTable(_Table):
+    """How many whole days records are kept after their time; 0 keeps them for ever."""
+
+    telemetry_days: _Days = 400
+    minute_days: _Days = 400
+    """Statistics of each minute; of a quantity that is kept longer they are kept as long."""
+    hour_days: _Days = 0
+    quantities: dict[str, _Days] = {}
+    """For a quantity by name, in place of telemetry_days."""
+    purposes: dict[Purpose, _Days] = {}
+    """What persons released for a purpose: kept for ever unless it is named."""
+
+    @field_validator("quantities")
+    @classmethod
+    def _are_known(cls, quantities: dict[str, int]) -> dict[str, int]:
+        unknown = sorted(set(quantities) - set(QUANTITIES))
+        if unknown:
+            raise Wrong(f"there is no quantity {unknown[0][:64]!r}", "Write a name from contract/quantity.py")
+        return quantities
+
+
 class Settings(_Table):
     """Everything hub.toml may hold."""
 
     http: HttpTable = HttpTable()
     broker: BrokerTable = BrokerTable()
     ingest: IngestTable = IngestTable()
+    retention: RetentionTable = RetentionTable()
 
 
 def load(path: Path | None) -> Settings:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.consent import Purpose
 from contract.errors import Misconfigured
 from hub.settings import Settings, load, with_ports
 
@@ -56,6 +57,39 @@ def test_the_command_answers_a_broken_file_with_exit_code_2(tmp_path: Path) -> N
     error = json.loads(told.stdout)["error"]
     assert error["family"] == "Misconfigured"
     assert error["faults"][0]["line"] == 2
+
+
+def test_what_is_kept_and_how_is_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "hub.toml"
+    file.write_text(
+        "[broker]\nreplicas = 3\nstream_bytes = 100000\n[ingest]\nworkers = 8\n"
+        "[retention]\ntelemetry_days = 30\nquantities = { water_level = 0 }\npurposes = { research = 365 }\n"
+    )
+    settings = load(file)
+    assert (settings.broker.replicas, settings.broker.stream_bytes, settings.ingest.workers) == (3, 100000, 8)
+    assert settings.retention.quantities == {"water_level": 0}
+    assert settings.retention.purposes == {Purpose.RESEARCH: 365}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("[broker]\nreplicas = 2", "3 or 5"),
+        ("[broker]\nstream_bytes = 1", "65536"),
+        ("[ingest]\nworkers = 0", "1"),
+        ("[ingest]\nworkers = 9", "8"),
+        ("[retention]\nquantities = { water_lvel = 3 }", "water_lvel"),
+        ("[retention]\npurposes = { curiosity = 3 }", "keep_hub"),
+        ("[retention]\ntelemetry_days = -1", "0"),
+    ],
+)
+def test_a_size_that_makes_no_sense_is_refused(tmp_path: Path, line: str, said: str) -> None:
+    file = tmp_path / "hub.toml"
+    file.write_text(line + "\n")
+    with pytest.raises(Misconfigured) as caught:
+        load(file)
+    assert said in str(caught.value)
+    assert caught.value.faults[0].line == 2
 
 
 def test_settings_are_fixed_once_made() -> None:
