@@ -25,8 +25,8 @@ REMOVE_LINGER_S = 0.05
 """Receipts are gathered this long before they are taken out of the outbox: one transaction instead of many. A crash in
 between costs a repeat, which the hub recognises."""
 REMOVE_RETRY_S = 1.0
-RECONNECT = Backoff(first_s=1.0, limit_s=15.0)
-"""A thousand gateways that lose their hub at once come back spread over a second, or over more while it is away."""
+RECONNECT = Backoff(first_s=2.0, limit_s=15.0)
+"""A thousand gateways that lose their hub at once come back spread over two seconds, or over more while it is away."""
 
 
 class Outbox(Waiting, Protocol):
@@ -83,21 +83,29 @@ class HubLink:
         rounds, is_told = Rounds(len(self._brokers), self._backoff), False
         throttle = Throttle(self._settings.max_bytes_per_s)
         while True:
-            broker = self._brokers[rounds.address]
-            connection: _Connection | None = None
-            try:
-                async with connect(broker, self._settings) as session:
-                    uplink = Uplink(broker.gateway, self._outbox, self._boots, session, self._settings, throttle)
-                    connection = _Connection(broker.gateway, self._outbox, session, uplink, self._told)
-                    await connection.serve(self._hello)
-            except* (Unreachable, StoreFull, Tampered) as group:  # an outbox that cannot be read is waited for, too
-                # Only an answer counts: a broker that takes every connection and hangs up is no cause for haste.
-                was_answered = connection is not None and connection.is_answered
-                if was_answered or not is_told:
-                    self._told.lost(_first_cause(group))
-                is_told = True
-                delay_s = rounds.after_loss(random) if was_answered else rounds.after_failure(random)
-            await asyncio.sleep(delay_s)
+            # In a task of its own: a cancellation that comes together with a loss is swallowed on Python 3.11 and 3.12
+            # by whatever waits there, and ends this task nevertheless.
+            async with asyncio.TaskGroup() as alone:
+                ending = alone.create_task(self._serve(self._brokers[rounds.address], throttle), name="connection")
+            was_answered, cause = ending.result()
+            # Only an answer counts: a broker that takes every connection and hangs up is no cause for haste.
+            if was_answered or not is_told:
+                self._told.lost(cause)
+            is_told = True
+            await asyncio.sleep(rounds.after_loss(random) if was_answered else rounds.after_failure(random))
+
+    async def _serve(self, broker: Broker, throttle: Throttle) -> tuple[bool, str]:
+        """One connection until it is lost: whether the hub itself had answered, and the cause."""
+        connection: _Connection | None = None
+        cause = ""
+        try:
+            async with connect(broker, self._settings) as session:
+                uplink = Uplink(broker.gateway, self._outbox, self._boots, session, self._settings, throttle)
+                connection = _Connection(broker.gateway, self._outbox, session, uplink, self._told)
+                await connection.serve(self._hello)
+        except* (Unreachable, StoreFull, Tampered) as group:  # an outbox that cannot be read is waited for, too
+            cause = _first_cause(group)
+        return connection is not None and connection.is_answered, cause
 
 
 class _Connection:

@@ -4,8 +4,8 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -85,6 +85,7 @@ async def connect(broker: Broker, settings: LinkSettings) -> AsyncIterator[Sessi
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         logger=_quiet,
     )
+    _watch_only_open_sockets(client)
     _end_at_what_is_no_mqtt(client)
     _end_at_a_close_before_the_answer(client)
     before = _cancellations()
@@ -97,6 +98,45 @@ async def connect(broker: Broker, settings: LinkSettings) -> AsyncIterator[Sessi
             yield Session(client)
     except aiomqtt.MqttError as error:
         raise Unreachable(f"{place}: {error}") from error
+    finally:
+        _close(client._client)
+
+
+def _close(paho: Any) -> None:
+    """Close the socket, which aiomqtt leaves open when a connection is cancelled or runs into its time-out."""
+    paho._sock_close()
+
+
+class _InTurn:
+    """The event loop as aiomqtt sees it: what it asks for from the loop's own thread is done at once.
+
+    By itself it asks for a socket to be watched in the loop's next turn. A connection that is closed before that leaves
+    a number that is no socket, which is a traceback, or already another's, whose events then wake the wrong one for
+    ever.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self.add_reader, self.remove_reader = loop.add_reader, loop.remove_reader
+        self.add_writer, self.remove_writer = loop.add_writer, loop.remove_writer
+        self.create_task = loop.create_task
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], *arguments: object) -> None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:  # from the thread in which the connection is made
+            self._loop.call_soon_threadsafe(self._unless_closed, callback, *arguments)
+        else:
+            callback(*arguments)
+
+    @staticmethod
+    def _unless_closed(callback: Callable[..., object], *arguments: object) -> None:
+        with suppress(OSError):
+            callback(*arguments)
+
+
+def _watch_only_open_sockets(client: Any) -> None:
+    client._loop = _InTurn(asyncio.get_running_loop())
 
 
 def _end_at_what_is_no_mqtt(client: aiomqtt.Client) -> None:
@@ -131,7 +171,7 @@ def _end_at_a_close_before_the_answer(client: aiomqtt.Client) -> None:
         for answer in answers:
             if not answer.done():
                 answer.set_exception(aiomqtt.MqttError("closed before the answer"))
-        if told is not None:
+        if told is not None and not client._connected.cancelled():
             told(*arguments)
         for answer in (*answers, client._disconnected):
             if answer.done() and not answer.cancelled():

@@ -40,8 +40,30 @@ async def next_packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
             return first >> 4, await reader.readexactly(size)
 
 
-async def polite(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, subscribed: Callable[[], bytes]) -> None:
-    """A broker that acknowledges everything, stores nothing, and sends `subscribed()` after the SUBACK."""
+async def next_frame(reader: asyncio.StreamReader) -> bytes:
+    """The next control packet as it came."""
+    head = await reader.readexactly(2)
+    while head[-1] & 0x80:
+        head += await reader.readexactly(1)
+    size = sum((digit & 0x7F) << 7 * place for place, digit in enumerate(head[1:]))
+    return head + await reader.readexactly(size)
+
+
+def nothing(topic: bytes, payload: bytes) -> bytes:
+    """The answer of a broker without a hub."""
+    del topic, payload
+    return b""
+
+
+async def polite(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    subscribed: Callable[[], bytes] = bytes,
+    published: Callable[[bytes, bytes], bytes] = nothing,
+) -> None:
+    """A broker that acknowledges everything. It sends `subscribed()` after the SUBACK, and after each PUBACK what
+    `published(topic, payload)` gives: without that it stores nothing.
+    """
     while True:
         kind, body = await next_packet(reader)
         if kind == CONNECT:
@@ -51,6 +73,7 @@ async def polite(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sub
         elif kind == PUBLISH:
             length = int.from_bytes(body[:2], "big")
             writer.write(bytes([PUBACK, 2]) + body[2 + length : 4 + length])
+            writer.write(published(body[2 : 2 + length], body[4 + length :]))
         elif kind == PINGREQ:
             writer.write(PINGRESP)
         await writer.drain()
@@ -72,17 +95,52 @@ async def closes_after_connack(reader: asyncio.StreamReader, writer: asyncio.Str
     await next_packet(reader)
 
 
+async def never_answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Takes the connection and says nothing: no CONNACK."""
+    while await reader.read(4096):
+        pass
+
+
+async def refuses_the_subscription(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A SUBACK with the failure code (MQTT 3.1.1, 3.9.3)."""
+    await next_packet(reader)
+    writer.write(CONNACK)
+    _, body = await next_packet(reader)
+    writer.write(bytes([SUBACK, 3]) + body[:2] + b"\x80")
+    await reader.read()
+
+
+async def never_acknowledges(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Takes everything and answers CONNECT and SUBSCRIBE only: no PUBACK."""
+    await next_packet(reader)
+    writer.write(CONNACK)
+    _, body = await next_packet(reader)
+    writer.write(bytes([SUBACK, 3]) + body[:2] + b"\x00")
+    while await reader.read(4096):
+        pass
+
+
 @dataclass
 class Door:
-    """`play` serves new connections; None relays them to the broker. `is_dead`: relays are open and pass nothing."""
+    """`play` serves new connections; None relays them to the broker. `is_dead`: relays are open and pass nothing.
+
+    `copies`: how often each PUBLISH is passed on, either way. `delay_s`: how late everything is.
+    """
 
     target: int
     port: int = 0
     play: Play | None = None
     connections: int = 0
     is_dead: bool = False
+    copies: int = 1
+    delay_s: float = 0.0
     _live: set[asyncio.Task[None]] = field(default_factory=set)
     _down: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    @property
+    def open(self) -> int:
+        """How many connections there are."""
+        return len(self._live)
 
     async def turn(self, play: Play | None) -> None:
         """From now on `play`; every connection is cut."""
@@ -126,9 +184,11 @@ class Door:
             far_writer.transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
+        loop = asyncio.get_running_loop()
+        while data := await next_frame(reader):
             if not self.is_dead:
-                writer.write(data)
+                for _ in range(self.copies if data[0] >> 4 == PUBLISH else 1):
+                    loop.call_later(self.delay_s, writer.write, data)
                 await writer.drain()
 
 

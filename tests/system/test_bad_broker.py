@@ -233,6 +233,28 @@ async def test_a_link_that_stays_dead_is_found_out_and_given_up(line: Line) -> N
     await line.all_arrive()
 
 
+async def test_a_broker_that_repeats_everything_doubles_nothing(line: Line) -> None:
+    """Each message up and each receipt down comes three times, as at QoS 1 it may."""
+    await line.all_arrive()
+    line.door.copies = 3
+    count = line.counting.count
+    await until(lambda: line.counting.count > count + 100, 20)
+    await line.all_arrive()
+    line.door.copies = 1
+
+
+async def test_a_broker_that_is_late_is_waited_for(line: Line) -> None:
+    """Half a second each way: fresh values and receipts pass each other, nothing is lost or sent anew for it."""
+    await line.all_arrive()
+    connections = line.door.connections
+    line.door.delay_s = 0.5
+    count = line.counting.count
+    await until(lambda: line.counting.count > count + 100, 20)
+    line.door.delay_s = 0.0
+    await line.all_arrive()
+    assert line.door.connections == connections
+
+
 async def test_the_logs_hold_no_secret_and_no_traceback(line: Line) -> None:
     """After all of the above. Last in this file."""
     said = line.gateway.log.read_text() + line.hub.log.read_text()
