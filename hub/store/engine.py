@@ -1,15 +1,18 @@
 """What a database engine does for the store. Both engines pass one suite of tests (tests/hub/test_store_*.py)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from hub.arrival import Arrival
 from hub.store.dialect import Dialect
+from hub.store.script import Script
 from hub.store.selection import Question
 from hub.store.writing import Outcome
 
 _Answer = TypeVar("_Answer")
+Work = Callable[[], Script[_Answer]]
+"""Makes the script anew for each try."""
 
 
 class Engine(Protocol):
@@ -39,3 +42,13 @@ class Engine(Protocol):
 
     async def quarantined(self) -> Sequence[tuple[str, bytes]]:
         """Reason and sealed payload of everything that is kept, oldest first."""
+
+    async def maintain(self, work: Work[_Answer]) -> _Answer | None:
+        """What `work` amounts to, done in one transaction; None when another process is at it."""
+
+    async def tidy(self, now_ms: int, over_ms: int) -> bool:
+        """What only this engine needs, bounded; telemetry before `over_ms` may go whole. True: there is more to do."""
+
+    @property
+    def whole(self) -> str | None:
+        """The table of telemetry to be looked at row by row where `tidy` drops the rest whole; None: all of it."""

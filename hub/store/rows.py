@@ -86,6 +86,22 @@ class ReadingRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RollupRow:
+    """Statistics of the values of one quantity of one thing over [start, start + step_s); `last` is the newest."""
+
+    gateway: GatewayId
+    device: DeviceId
+    quantity: str
+    start: datetime
+    step_s: int
+    count: int
+    mean: float
+    minimum: float
+    maximum: float
+    last: float
+
+
+@dataclass(frozen=True, slots=True)
 class ReleasedRow:
     """One stored record of a person, as released for `purpose`: no gateway, device, epoch or sequence."""
 

@@ -17,6 +17,8 @@ from hub.store.rows import Page, PositionValue, SeriesValue, Value
 
 SqlValue = float | int | str | bytes | None
 Row = tuple[SqlValue, ...]
+TelemetryRow = tuple[int, int, int, int, float | str | None, int, int]
+"""series, at_ms, origin, sequence, value, flag, clock."""
 Cells = list[Any]  # what our own SQL put into a JSON array; the row's reader knows the types
 Arguments = Mapping[str, SqlValue]
 _Row = TypeVar("_Row")

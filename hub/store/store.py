@@ -1,19 +1,23 @@
 """The hub's store as ingest, API and pages use it: coroutines over SQLite or PostgreSQL."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cloud_sync.blob import to_ms
 from contract.consent import Purpose
 from contract.errors import ProtocolError
 from contract.ids import DeviceId
 from hub.arrival import Arrival, refused
-from hub.store import incidents, persons, things
+from hub.store import incidents, persons, rollups, things
 from hub.store.engine import Engine
 from hub.store.persons import Wanted
 from hub.store.quarantine import Seal, seal_beside
+from hub.store.retention import EVERY, Retention, removing
+from hub.store.rollups import Step
 from hub.store.rows import (
     AggregateRow,
     AlertRow,
@@ -25,6 +29,7 @@ from hub.store.rows import (
     ReadingRow,
     ReceivedRow,
     ReleasedRow,
+    RollupRow,
 )
 from hub.store.sqlite.engine import SqliteEngine
 from hub.store.writing import Outcome
@@ -33,6 +38,15 @@ FILE_NAME = "hub.sqlite"
 Audience = Collection[Purpose | None]
 """Purposes whose records may be answered with; None stands for things."""
 EVERYTHING: Audience = (None, *Purpose)
+
+
+@dataclass(frozen=True, slots=True)
+class Maintained:
+    """What one round of maintenance did: minutes computed, rows removed; `more` when another round has work."""
+
+    minutes: int
+    removed: int
+    more: bool
 
 
 class Store:
@@ -46,6 +60,7 @@ class Store:
         self._path = path
         self._url = url
         self._opened: Engine | None = None
+        self._removes_at: datetime | None = None
 
     async def __aenter__(self) -> Self:
         """Open and migrate; Misconfigured when the database cannot be used, Unreachable when it is not there."""
@@ -153,6 +168,42 @@ class Store:
         """Declared gaps, newest first."""
         purposes = _purposes(None, audience)
         return await self._engine.ask(incidents.gaps(self._engine.dialect, purposes, limit, cursor))
+
+    async def rollups(
+        self,
+        device: DeviceId,
+        quantity: str,
+        step: Step,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int = 1000,
+        cursor: str | None = None,
+    ) -> Page[RollupRow]:
+        """Statistics of one quantity of one thing a minute, hour or day (UTC), oldest first; see `maintain`."""
+        span = (start, end)
+        return await self._engine.ask(
+            rollups.rollups(self._engine.dialect, device, quantity, step, span, limit, cursor)
+        )
+
+    async def maintain(self, now: datetime, retention: Retention | None = None) -> Maintained:
+        """One bounded round of rollups, removal and compaction; to be called every few seconds, at once when `more`.
+
+        A minute is rolled up once it is over, at the latest a minute after its values came. Of several hubs over one
+        database one at a time does the work; for the others a round is empty.
+        """
+        engine, kept = self._engine, retention or Retention()
+        kept_from_ms = kept.telemetry_from_ms(now)
+        rolled = await engine.maintain(lambda: rollups.rolling_up(engine.dialect, to_ms(now), kept_from_ms))
+        minutes, more = rolled or (0, False)
+        removed = 0
+        if self._removes_at is None or now >= self._removes_at:
+            left = await engine.tidy(to_ms(now), kept.over_ms(now))
+            done = await engine.maintain(lambda: removing(engine.dialect, now, kept, engine.whole))
+            removed, some = done or (0, False)
+            left = left or some
+            self._removes_at = now if left else now + EVERY
+            more = more or left
+        return Maintained(minutes, removed, more)
 
     async def quarantined(self) -> tuple[tuple[str, bytes], ...]:
         """Reason and payload of all that went to quarantine and is kept, oldest first.

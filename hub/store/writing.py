@@ -17,7 +17,7 @@ from hub.arrival import Arrival, Arrived, MeasuredRow
 from hub.feed import Change
 from hub.store.events import Others, Source
 from hub.store.ranges import Span, holds
-from hub.store.selection import Row
+from hub.store.selection import Row, TelemetryRow
 
 SEQUENCE_END = 2**40
 """Sequence numbers lie below it, in both engines: PostgreSQL's repeat check packs origin and number into 63 bits."""
@@ -103,13 +103,13 @@ def can_be_known(claim: Claim) -> bool:
 
 @dataclass(slots=True)
 class Group:
-    """Rows that one transaction writes. `telemetry`: series, at_ms, origin, sequence, value, flag, clock."""
+    """Rows that one transaction writes."""
 
     outcome: Outcome = field(default_factory=Outcome)
     gateways: dict[GatewayId, Row] = field(default_factory=dict)
     """id, first_seen_ms, last_seen_ms, epoch, software."""
-    telemetry: list[Row] = field(default_factory=list)
-    latest: dict[int, Row] = field(default_factory=dict)
+    telemetry: list[TelemetryRow] = field(default_factory=list)
+    latest: dict[int, TelemetryRow] = field(default_factory=dict)
     """The newest row of each series."""
     released: list[Row] = field(default_factory=list)
     """series, at_ms, value, flag, clock."""
@@ -182,7 +182,7 @@ class Group:
             if newest is None:
                 self.changes.add(Change("reading", gateway, subject, quantity))
                 latest[series] = row
-            elif at_ms > newest[1] or (at_ms == newest[1] and sequence > newest[3]):  # type: ignore[operator]  # ints
+            elif at_ms > newest[1] or (at_ms == newest[1] and sequence > newest[3]):
                 latest[series] = row
 
     def _released(self, purpose: Purpose, rows: Sequence[MeasuredRow], find: Find) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from struct import Struct
 
-from hub.store.selection import Row
+from hub.store.selection import Row, TelemetryRow
 
 HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 TRAILER = b"\xff\xff"
@@ -25,7 +25,7 @@ _DOUBLE = Struct(">id i").pack
 _TEXT = Struct(">ii").pack
 
 
-def telemetry(rows: Sequence[Row]) -> Iterator[bytes]:
+def telemetry(rows: Sequence[TelemetryRow]) -> Iterator[bytes]:
     """The rows of TELEMETRY, in chunks with header and trailer."""
     return _chunks(map(_telemetry, rows))
 
@@ -40,7 +40,7 @@ def array(values: Iterable[object]) -> str:
     return f"{{{','.join(map(_element, values))}}}"
 
 
-def _telemetry(row: Row) -> bytes:
+def _telemetry(row: TelemetryRow) -> bytes:
     series, at_ms, origin, sequence, value, flag, clock = row
     if type(value) is float:
         return _NUMBER(8, 4, series, 8, at_ms, 4, origin, 8, sequence, 8, value, -1, 2, flag, 2, clock)

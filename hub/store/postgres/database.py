@@ -24,6 +24,8 @@ STEP_LIMIT_S = 60.0
 seconds."""
 _PLACE = "the database's URL"
 _ASSURED = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+# Compiling a plan takes longer than any of our statements.
+_PLAIN = "SET jit = off"
 # A hub that vanished in the middle of a transaction must not hold its claims for ever.
 _ABANDONED = "SET idle_in_transaction_session_timeout = '30s'"
 # A link that is open but dead is noticed within 25 s.
@@ -93,6 +95,7 @@ class Connections:
         try:
             await connection.execute(_ASSURED)
             await connection.execute(_ABANDONED)
+            await connection.execute(_PLAIN)
             if self._prepare is not None:
                 await self._prepare(connection)
         except BaseException:
@@ -105,6 +108,15 @@ class Connections:
             self._idle.append(connection)
         else:
             await connection.close()
+
+
+async def by_index(connection: Connection) -> None:
+    """Have queries go from index to index, as they are all made for.
+
+    Of a new week the planner has no statistics: 5,000 minutes were rolled up in 86 s by a hash join, in 0.05 s so.
+    """
+    for way in ("enable_hashjoin", "enable_mergejoin", "enable_seqscan"):
+        await connection.execute(f"SET {way} = off")
 
 
 @asynccontextmanager

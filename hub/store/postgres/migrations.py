@@ -88,6 +88,21 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             id bigint {_ID}, at_ms bigint NOT NULL, gateway text, reason text NOT NULL, payload bytea NOT NULL
         )""",
     ),
+    (
+        # Which minutes of which series ingest has touched since they were last rolled up.
+        f"CREATE TABLE touched (id bigint {_ID}, due_ms bigint NOT NULL, minutes text NOT NULL)",
+        """CREATE TABLE rollup (
+            series integer NOT NULL, step integer NOT NULL, start_ms bigint NOT NULL, count bigint NOT NULL,
+            total double precision NOT NULL, minimum double precision NOT NULL, maximum double precision NOT NULL,
+            last double precision NOT NULL, PRIMARY KEY (series, step, start_ms)
+        )""",
+        # What is stored already is rolled up as well: one note a minute.
+        """INSERT INTO touched (due_ms, minutes)
+        SELECT 0, CAST(json_build_array(json_build_array(minute, json_agg(series))) AS text) FROM (
+            SELECT DISTINCT series, (at_ms - (at_ms % 60000 + 60000) % 60000) / 60000 AS minute
+            FROM telemetry WHERE value IS NOT NULL
+        ) AS stored GROUP BY minute""",
+    ),
 )
 
 

@@ -12,6 +12,7 @@ from hub.store.ranges import Span, merged, unknown
 _BITS = 40  # of a sequence number (hub.store.writing.SEQUENCE_END); the origin lies above
 _MOST_ORIGIN = 2**23 - 1
 _MOST_ROUNDS = 20
+_MOST_MERGED = 5000
 _INSERT = (
     "INSERT INTO seen (span) SELECT int8range(first, after) "
     "FROM unnest(%s::int8[], %s::int8[]) AS claim (first, after) ORDER BY first "
@@ -33,6 +34,31 @@ async def claim(connection: Connection, wanted: Sequence[tuple[int, Span]]) -> l
     return [
         [_decoded(piece) for span in some for piece in ([span] if span[0] in won else pieces[span])] for some in asked
     ]
+
+
+async def compact(connection: Connection, start: int) -> tuple[int, bool]:
+    """Merge claims that touch, within the open transaction, in a bounded stretch that begins at `start`.
+
+    Returns where the next stretch begins, and whether this one was not the last. Whoever claims what is being merged
+    waits for the end of it.
+    """
+    cursor = await connection.execute(
+        "SELECT lower(span), upper(span) FROM seen WHERE lower(span) >= %s ORDER BY lower(span) LIMIT %s",
+        (start, _MOST_MERGED),
+    )
+    spans = [(first, after - 1) for first, after in await cursor.fetchall()]
+    before, after = set(spans), merged(spans)
+    whole = [span for span in after if span not in before]
+    if whole:
+        parts = sorted(before.difference(after))
+        await connection.execute("DELETE FROM seen WHERE lower(span) = ANY(%s::int8[])", (_bounds(parts)[0],))
+        await connection.execute(
+            "INSERT INTO seen (span) SELECT int8range(first, after) "
+            "FROM unnest(%s::int8[], %s::int8[]) AS claim (first, after)",
+            _bounds(whole),
+        )
+    is_last = len(spans) < _MOST_MERGED
+    return (0, False) if is_last else (whole[-1][0] if whole and whole[-1][1] == spans[-1][1] else spans[-1][0], True)
 
 
 def encoded(origin: int, span: Span) -> Span:

@@ -13,7 +13,8 @@ from hub.store.postgres.partitions import Partitions
 from hub.store.postgres.repeats import claim
 from hub.store.quarantine import Seal
 from hub.store.ranges import Span
-from hub.store.selection import Row
+from hub.store.rollups import NOTE, note
+from hub.store.selection import Row, TelemetryRow
 from hub.store.writing import Claim, Group, Outcome, can_be_known, claims
 
 _LATEST = (
@@ -51,7 +52,7 @@ class Writer:
     def __init__(self, seal: Seal) -> None:
         self._seal = seal
         self._ids = Ids()
-        self._partitions = Partitions()
+        self.partitions = Partitions()
 
     async def write(self, connection: Connection, lane: int, arrivals: Sequence[Arrival]) -> Outcome:
         """Write `arrivals` in one transaction: each record exactly once, whoever else writes the same."""
@@ -59,7 +60,7 @@ class Writer:
         group.see(arrivals)
         claimed = list(claims(arrivals))
         await self._ids.learn(connection, claimed)
-        await self._partitions.prepare(connection, _times_ms(claimed), group.at_ms)
+        await self.partitions.prepare(connection, _times_ms(claimed), group.at_ms)
         async with connection.transaction():
             await self._take(connection, group, claimed)
             outcome = group.finish()
@@ -70,10 +71,6 @@ class Writer:
             async with connection.pipeline():
                 await self._insert(connection, lane, group)
         return outcome
-
-    def forget(self) -> None:
-        """Partitions were dropped."""
-        self._partitions.forget()
 
     async def _take(self, connection: Connection, group: Group, claimed: Sequence[Claim]) -> None:
         known = [one for one in claimed if can_be_known(one)]
@@ -89,6 +86,7 @@ class Writer:
     async def _insert(self, connection: Connection, lane: int, group: Group) -> None:
         if group.latest:
             await connection.execute(_LATEST, (lane, *_latest_columns(list(group.latest.values()))))
+        await _insert_each(connection, "touched", NOTE, note(group.telemetry, group.at_ms))
         for gateway, (_, first_ms, last_ms, epoch, software) in sorted(group.gateways.items()):
             hello_ms = None if epoch is None else last_ms
             await connection.execute(_SEE, (gateway, lane, first_ms, last_ms, hello_ms, epoch, software))
@@ -117,7 +115,7 @@ async def _insert_each(connection: Connection, table: str, columns: str, rows: S
             await cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", rows)
 
 
-def _latest_columns(rows: Sequence[Row]) -> list[str]:
+def _latest_columns(rows: Sequence[TelemetryRow]) -> list[str]:
     series, at_ms, origin, sequence, values, flags, clocks = zip(*rows, strict=True)
     numbers = [value if isinstance(value, float) else None for value in values]
     texts = [value if isinstance(value, str) else None for value in values]

@@ -7,9 +7,11 @@ from typing import Self, TypeVar
 
 from hub.arrival import Arrival
 from hub.store.dialect import Dialect
+from hub.store.engine import Work
 from hub.store.quarantine import Seal
+from hub.store.script import Found, Script
 from hub.store.selection import Question
-from hub.store.sqlite.database import Database
+from hub.store.sqlite.database import Connection, Database
 from hub.store.sqlite.dialect import SQLITE
 from hub.store.sqlite.writing import Writer
 from hub.store.writing import Outcome
@@ -52,3 +54,29 @@ class SqliteEngine:
         """Reason and sealed payload of everything that is kept, oldest first."""
         statement = "SELECT reason, payload FROM quarantine ORDER BY id"
         return await self._database.read(lambda c: c.execute(statement).fetchall())
+
+    async def maintain(self, work: Work[_Answer]) -> _Answer | None:
+        """What `work` amounts to, in one transaction."""
+        return await self._database.transact(lambda c: _run(c, work()))
+
+    async def tidy(self, now_ms: int, over_ms: int) -> bool:  # noqa: ARG002  # the interface's
+        """Nothing: ranges are merged as they come."""
+        return False
+
+    @property
+    def whole(self) -> str | None:
+        """All telemetry is removed row by row."""
+        return None
+
+
+def _run(connection: Connection, script: Script[_Answer]) -> _Answer:
+    found: Found = ()
+    try:
+        statement = next(script)
+        while True:
+            cursor = connection.execute(statement.text, dict(statement.arguments))
+            found = cursor.fetchall() if cursor.description else [(cursor.rowcount,)]
+            statement = script.send(found)
+    except StopIteration as end:
+        result: _Answer = end.value
+        return result

@@ -71,4 +71,19 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             payload BLOB NOT NULL
         )""",
     ),
+    (
+        # Which minutes of which series ingest has touched since they were last rolled up.
+        "CREATE TABLE touched (id INTEGER PRIMARY KEY AUTOINCREMENT, due_ms INTEGER NOT NULL, minutes TEXT NOT NULL)",
+        """CREATE TABLE rollup (
+            series INTEGER NOT NULL, step INTEGER NOT NULL, start_ms INTEGER NOT NULL, count INTEGER NOT NULL,
+            total REAL NOT NULL, minimum REAL NOT NULL, maximum REAL NOT NULL, last REAL NOT NULL,
+            PRIMARY KEY (series, step, start_ms)
+        ) WITHOUT ROWID""",
+        # What is stored already is rolled up as well: one note a minute.
+        """INSERT INTO touched (due_ms, minutes)
+        SELECT 0, json_array(json_array(minute, json_group_array(series))) FROM (
+            SELECT DISTINCT series, (at_ms - (at_ms % 60000 + 60000) % 60000) / 60000 AS minute
+            FROM telemetry WHERE typeof(value) = 'real'
+        ) GROUP BY minute""",
+    ),
 )

@@ -6,6 +6,7 @@ from hub.arrival import Arrival
 from hub.store import events, quarantine
 from hub.store.quarantine import Seal
 from hub.store.ranges import Span, merged, unknown
+from hub.store.rollups import NOTE, note
 from hub.store.selection import Row
 from hub.store.sqlite.database import Connection
 from hub.store.sqlite.insertion import insert
@@ -84,6 +85,7 @@ class Writer:
         insert(connection, "gateway", "id, first_seen_ms, last_seen_ms, epoch, software", gateways, _SEE_AGAIN)
         insert(connection, "telemetry", _MEASURED, group.telemetry)
         insert(connection, "latest", _MEASURED, list(group.latest.values()), _REPLACE_OLDER)
+        insert(connection, "touched", NOTE, note(group.telemetry, group.at_ms))
         insert(connection, "released", "series, at_ms, value, flag, clock", group.released)
         insert(connection, "aggregate", events.AGGREGATE, group.others.aggregates)
         insert(connection, "gap", events.GAP, group.others.gaps)
