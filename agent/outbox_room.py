@@ -27,7 +27,7 @@ MAX_STEP_ENTRIES = 4096
 MAX_STEPS = 8
 """In one commit: what is still over the bound after them is given up by the commits that follow."""
 
-RUN_BYTES = 8 * 2**10
+RUN_BYTES = 2 * 2**10
 """Thinning keeps and gives up by turns so many bytes of a channel, one entry at least: fewer would free no page."""
 ROW_BYTES = 1100
 """What an entry may take beyond its blob: one page that it does not fill, and its row."""
