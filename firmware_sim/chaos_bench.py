@@ -6,7 +6,7 @@ import shutil
 import signal
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -28,6 +28,7 @@ class Bench:
 
     options: Options
     children: Children
+    stream_bytes: int = field(default=STREAM_BYTES, kw_only=True)
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -66,7 +67,7 @@ class Bench:
     def hubs(self) -> Sequence[Command]:
         """What to start as the hub; the one that answers is named "hub"."""
         settings = self.options.layout.root / "hub.toml"
-        settings.write_text(f"[broker]\nstream_bytes = {STREAM_BYTES}\n")
+        settings.write_text(f"[broker]\nstream_bytes = {self.stream_bytes}\n")
         return (replace(hub_command(self.options, "--config", str(settings)), environment=self.environment),)
 
     def broker_pid(self) -> int | None:

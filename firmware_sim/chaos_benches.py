@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from firmware_sim import nats_nodes, ports, repeater
-from firmware_sim.chaos_bench import HUB_USER, STREAM_BYTES, Bench
+from firmware_sim.chaos_bench import HUB_USER, Bench
 from firmware_sim.chaos_kinds import Setup
 from firmware_sim.children import Children, Command
 from firmware_sim.demo import Options, run_short, script
@@ -87,7 +87,7 @@ class ClusterBench(PostgresBench):
         """One that answers, which is named "hub", and two that ingest."""
         root, http = self.options.layout.root, str(self.options.ports.http)
         settings = root / "hub.toml"
-        settings.write_text(f"[broker]\nreplicas = {NODES}\nstream_bytes = {STREAM_BYTES}\n")
+        settings.write_text(f"[broker]\nreplicas = {NODES}\nstream_bytes = {self.stream_bytes}\n")
         words = (script("kanmon-hub"), "serve", "--config", str(settings))
         api = (*words, "--role", "api", "--state", str(self.options.layout.hub), "--http-port", http)
         workers = ((name, (*words, "--role", "ingest", "--state", str(root / name))) for name in WORKERS)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -71,6 +71,7 @@ def chaos(
     ] = SetupChoice.ALL,
     fault: Annotated[list[Kind] | None, typer.Option(help="Draw from these alone; may be given again.")] = None,
     scenario: Annotated[Scenario | None, typer.Option(help="A named schedule in place of drawn rounds.")] = None,
+    readings: Annotated[int, typer.Option(min=10_000, help="What waits in the scenario day-away.")] = 43_200_000,
     state: Annotated[Path | None, typer.Option(help="State folder; without it a temporary one.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -82,6 +83,8 @@ def chaos(
     from firmware_sim.state_folder import state_folder
 
     seed = randrange(10**6) if seed is None else seed  # noqa: S311  a schedule, not a secret
+    if scenario is Scenario.DAY_AWAY:
+        _day_away(seed, readings, state, as_json)
     setups = tuple(Setup) if setup is SetupChoice.ALL else (Setup(setup.value),)
     only = frozenset(fault or Kind)
     schedule = chaos_plan.SCENARIOS[scenario] if scenario else chaos_plan.drawn(seed, rounds, setups, only)
@@ -99,6 +102,19 @@ def chaos(
             typer.echo(chaos_told.as_json(report, seed, state))
         else:
             people.ended(report, seed)
+    raise typer.Exit(0 if report.holds else EXIT_FAILED)
+
+
+def _day_away(seed: int, readings: int, state: Path | None, as_json: bool) -> NoReturn:
+    from firmware_sim import chaos_day_away, chaos_told
+    from firmware_sim.state_folder import state_folder
+
+    with told_errors(as_json), state_folder(state, keep=False) as root:
+        people = chaos_told.ForPeople(1)
+        with nullcontext() if as_json else people:
+            told = chaos_told.ForMachines() if as_json else people
+            report = asyncio.run(chaos_day_away.run(root, seed, readings, told))
+        typer.echo(chaos_day_away.as_json(report, seed) if as_json else str(report))
     raise typer.Exit(0 if report.holds else EXIT_FAILED)
 
 

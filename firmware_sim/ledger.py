@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-TOLERANCE_S = 5.0
-"""How much later than its emission a sample may be stamped: a gateway on a busy machine reads late. More than 2 s were
-seen on two cores that eight programs shared."""
+TOLERANCE_S = 30.0
+"""How much later than its emission a sample may be stamped, when nothing nearer fits: a gateway that was held up reads
+late. More than 5 s were seen on two cores that eight programs shared."""
+SOON_S = 2.0
+"""Within this a sample is looked for before that: devices repeat values."""
 NEAR_S = 0.2
 """A sample's own emission is looked for this near first: devices that repeat a value leave others within tolerance."""
 LEAD_S = 2.0
-"""How much earlier: the device's own stamp is taken beside the hand-over, by a process that may be paused there."""
+"""How much earlier: the device's own stamp is taken beside the hand-over, by a process that may be paused there; and a
+gateway whose clock is set by its hub is behind by as long as that message was on its way."""
 GAP_MARGIN_S = 0.25
 """An emission this close outside a declared gap still lies in it: gaps are told in the times of reads."""
 
@@ -199,6 +202,7 @@ def _match(
     singles.sort(key=lambda sample: sample.at)
     free = _Free(emissions)
     unmatched = [sample for sample in singles if not free.take(sample, NEAR_S, NEAR_S)]
+    unmatched = [sample for sample in unmatched if not free.take(sample, SOON_S, LEAD_S)]
     unmatched = [sample for sample in unmatched if not free.take(sample, tolerance_s, LEAD_S)]
     account = _Account(DeviceBalance(emitted=len(emissions), duplicated=doubles + len(unmatched)))
     account.balance.stored = len(singles) - len(unmatched)

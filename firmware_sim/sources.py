@@ -69,6 +69,12 @@ class _GapRow(_Model):
 
 class _AlertRow(_Model):
     id: str
+    at: AwareDatetime
+
+
+class _DeviceRow(_Model):
+    id: str
+    last_at: AwareDatetime | None = None
 
 
 class DeviceStatus(_Model):
@@ -231,6 +237,17 @@ class HubApi:
     async def alert_ids(self) -> set[str]:
         """The alerts the hub has heard of, however many events each has."""
         return {_parse(_AlertRow, item, "an alert").id for item in await self._items("/api/v1/alerts")}
+
+    async def first_alert_at(self) -> datetime | None:
+        """When the earliest alert that the hub has heard of was raised; None before there is any."""
+        return min(
+            (_parse(_AlertRow, item, "an alert").at for item in await self._items("/api/v1/alerts")), default=None
+        )
+
+    async def last_at(self, device: str) -> datetime | None:
+        """The stamp of the newest value of a thing; None before there is any."""
+        rows = [_parse(_DeviceRow, item, "a device") for item in await self._items("/api/v1/devices")]
+        return next((row.last_at for row in rows if row.id == device), None)
 
     async def _rows(self, path: str, **query: str) -> list[_Row]:
         return [_parse(_Row, item, "a row") for item in await self._items(path, **query)]

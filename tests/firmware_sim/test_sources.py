@@ -107,7 +107,8 @@ async def test_windows_gaps_and_alerts_are_given_to_their_devices() -> None:
             {"gateway": None, "subject": "ab12", "start": AT, "end": LATER},
             {"gateway": None, "subject": "unknown", "start": AT, "end": LATER},
         ],
-        "/api/v1/alerts": [{"id": "a"}, {"id": "b"}, {"id": "a"}],
+        "/api/v1/alerts": [{"id": "a", "at": LATER}, {"id": "b", "at": AT}, {"id": "a", "at": LATER}],
+        "/api/v1/devices": [{"id": "bus-1", "last_at": None}, {"id": "river-1", "last_at": LATER}],
     }
     received = {
         "ef56": {"samples": 58, "windows": 1, "start": AT, "end": LATER},
@@ -126,6 +127,9 @@ async def test_windows_gaps_and_alerts_are_given_to_their_devices() -> None:
         assert windows == [Window("strap-3", start, end, 58), Window("strap-3", start, end, 0)]
         assert await api.gaps(subjects) == [Span("river-1", start, end), Span("strap-1", start, end)]
         assert await api.alert_ids() == {"a", "b"}
+        assert await api.first_alert_at() == datetime.fromisoformat(AT)
+        assert await api.last_at("river-1") == datetime.fromisoformat(LATER)
+        assert await api.last_at("bus-1") is None
 
 
 @pytest.mark.parametrize("body", [b"no", b"[]", b'{"items": 1}', b'{"items": [{"at": "never"}]}', b'{"items": [1]}'])
