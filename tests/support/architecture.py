@@ -29,6 +29,7 @@ PURE = (
     "agent/quality.py",
     "agent/rules/*.py",
     "agent/windows.py",
+    "firmware_sim/fleet_ledger.py",
     "firmware_sim/ledger.py",
     "hub/arrival.py",
     "hub/motion.py",
