@@ -31,12 +31,15 @@ class Repeater:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._heard: deque[tuple[str, bytes]] = deque(maxlen=MOST_KEPT)
+        self._kept: deque[tuple[str, bytes]] = deque(maxlen=MOST_KEPT)
         self._any = asyncio.Event()
+        self.heard = 0
+        """How many messages so far."""
 
     async def hear(self, message: Msg) -> None:
         """Keep a message."""
-        self._heard.append((message.subject, message.data))
+        self._kept.append((message.subject, message.data))
+        self.heard += 1
         self._any.set()
 
     async def repeat(self, random: Random, for_s: float) -> int:
@@ -44,14 +47,14 @@ class Repeater:
         loop = asyncio.get_running_loop()
         until, said = loop.time() + for_s, 0
         while loop.time() < until:
-            said += await self._say([random.choice(self._heard) for _ in range(BURST if self._heard else 0)])
+            said += await self._say([random.choice(self._kept) for _ in range(BURST if self._kept else 0)])
             await asyncio.sleep(STEP_S)
         return said
 
     async def replace(self, random: Random) -> int:
         """Throw away what waits in the stream, and put what was heard into it, shuffled, each message twice."""
         stream = await self._stream()
-        messages = [*self._heard, *self._heard]
+        messages = [*self._kept, *self._kept]
         random.shuffle(messages)
         await self._client.jetstream().purge_stream(stream)
         return await self._say(messages)
@@ -66,7 +69,7 @@ class Repeater:
         said = 0
         async with asyncio.timeout(limit_s):
             while (await jetstream.stream_info(name)).state.first_seq <= last:
-                said += await self._say([random.choice(self._heard) for _ in range(BURST)])
+                said += await self._say([random.choice(self._kept) for _ in range(BURST)])
         return said
 
     async def _stream(self) -> str:
