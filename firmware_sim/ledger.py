@@ -19,7 +19,7 @@ SOON_S = 2.0
 """Within this a sample is looked for before that: devices repeat values."""
 NEAR_S = 0.2
 """A sample's own emission is looked for this near first: devices that repeat a value leave others within tolerance."""
-LEAD_S = 2.0
+LEAD_S = 5.0
 """How much earlier: the device's own stamp is taken beside the hand-over, by a process that may be paused there; and a
 gateway whose clock is set by its hub is behind by as long as that message was on its way."""
 GAP_MARGIN_S = 0.25
