@@ -17,9 +17,11 @@ from hub.api.app import create_app
 from hub.broker import Broker, Keeping
 from hub.environment import Access, Environment, Role
 from hub.feed import Feed
+from hub.maintenance import Round, keep_in_order
 from hub.nats_server import LOOPBACK, NatsServer, Ports
-from hub.settings import Settings
+from hub.settings import RetentionTable, Settings
 from hub.state_folder import Running, StateFolder
+from hub.store.retention import Retention
 from hub.store.store import Store
 from hub.web import WebServer, listen
 from lifeline.systemd import Lifeline
@@ -28,6 +30,7 @@ _BROKER_RESTART = Backoff(first_s=0.2, limit_s=10.0)
 _START_RETRY = Backoff(first_s=0.2, limit_s=2.0)
 _START_LIMIT_S = 30.0
 """How long a start waits for a broker or database that others run; whoever started us may try again."""
+_CANCEL_AGAIN_S = 3.0
 _Result = TypeVar("_Result")
 
 
@@ -81,10 +84,12 @@ async def serve(
             running = tasks.create_task(_run(hub, variables), name="hub")
             stopping = tasks.create_task(stop.wait(), name="stop")
             await asyncio.wait((running, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if not is_ready.is_set():
-                # Told to stop while it waits for its broker.
-                running.cancel()
             stopping.cancel()
+            # Told to stop while it waits for its broker. More than once: asyncio.wait_for, through which the client
+            # connects, forgets a cancellation that comes together with a refused connection (Python 3.11).
+            while not (is_ready.is_set() or running.done()):
+                running.cancel()
+                await asyncio.wait((running,), timeout=_CANCEL_AGAIN_S)
 
 
 async def _run(hub: _Hub, variables: Mapping[str, str]) -> None:
@@ -105,6 +110,8 @@ async def _run(hub: _Hub, variables: Mapping[str, str]) -> None:
             if hub.role.takes_in:
                 consumer = await stack.enter_async_context(_ingest(hub, connection, store, reached.patience_s))
                 running.append(tasks.create_task(consumer.run(), name="ingest"))
+                upkeep = keep_in_order(_round(store, hub.settings.retention), _now)
+                running.append(tasks.create_task(upkeep, name="upkeep"))
             web: WebServer | None = None
             if web_socket is not None:
                 await ingest.relay(connection, feed)
@@ -134,6 +141,21 @@ async def _ingest(
     async with connection.upward(keeping) as upward:
         await _eventually(upward.ensure, patience_s)
         yield ingest.Ingest(connection, upward, store, workers, _now, _random())
+
+
+def _round(store: Store, table: RetentionTable) -> Round:
+    retention = Retention(
+        telemetry_days=table.telemetry_days or None,
+        quantities={name: days or None for name, days in table.quantities.items()},
+        minute_days=table.minute_days or None,
+        hour_days=table.hour_days or None,
+        purposes={purpose: days or None for purpose, days in table.purposes.items()},
+    )
+
+    async def do_round(at: datetime) -> bool:
+        return (await store.maintain(at, retention)).more
+
+    return do_round
 
 
 @asynccontextmanager

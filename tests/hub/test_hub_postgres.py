@@ -4,8 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from cloud_sync import topics
+from contract.ids import DeviceId
+from contract.record import Stream
+from hub.store.rollups import Step
+from hub.store.store import Store
+from support.gateway_traffic import GATEWAY, levels, receipts
 from support.postgres import USER, Postgres, running_postgres
 from support.processes import Hub, Process, running
+from support.running_hub import gateway_client
 from support.waiting import until
 
 PASSWORD_PLACES = ("cmdline", "environ")
@@ -83,3 +90,24 @@ async def test_a_role_that_sqlite_cannot_play_is_refused(tmp_path: Path, role: s
     assert "KANMON_DATABASE_URL=postgresql://" in said
     assert "KANMON_NATS_URL" in said
     assert not (hub.state / "running.json").exists()
+
+
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+async def test_a_running_hub_rolls_up_what_came(tmp_path: Path, engine: str, request: pytest.FixtureRequest) -> None:
+    """Nobody asks for it: upkeep is part of every hub that takes records in."""
+    environment = {} if engine == "sqlite" else {"KANMON_DATABASE_URL": request.getfixturevalue("database_url")}
+    hub = Hub(tmp_path, environment=environment)
+    async with running(hub):
+        await hub.add_gateway(GATEWAY)
+        async with gateway_client(hub.state, GATEWAY, hub.mqtt_port) as client:
+            await client.subscribe(topics.down_filter(GATEWAY))
+            await client.publish(topics.up(GATEWAY, Stream.DATA), levels(1, 300), qos=1)
+            await receipts(client, 300)
+        await until(lambda: is_rolled_up(hub, environment), 30)
+
+
+async def is_rolled_up(hub: Hub, environment: dict[str, str]) -> bool:
+    """The minutes of the readings are there, asked for beside the running hub."""
+    async with Store(hub.state / "hub.sqlite", environment.get("KANMON_DATABASE_URL")) as store:
+        page = await store.rollups(DeviceId("river-1"), "water_level", Step.MINUTE)
+        return sum(row.count for row in page.items) == 300

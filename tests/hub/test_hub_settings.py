@@ -10,6 +10,7 @@ import pytest
 from contract.consent import Purpose
 from contract.errors import Misconfigured
 from hub.settings import Settings, load, with_ports
+from hub.store.retention import Retention
 
 PROGRAM = str(Path(sys.executable).with_name("kanmon-hub"))
 
@@ -26,6 +27,13 @@ def test_the_command_line_wins_over_the_file(tmp_path: Path) -> None:
     settings = with_ports(load(file), None, 0, 9002)
     assert (settings.http.host, settings.http.port) == ("::1", 9000)
     assert (settings.broker.mqtt_port, settings.broker.nats_port) == (0, 9002)
+
+
+def test_without_a_file_records_are_kept_as_the_store_keeps_them() -> None:
+    table, store = Settings().retention, Retention()
+    assert (table.telemetry_days or None, table.minute_days or None) == (store.telemetry_days, store.minute_days)
+    assert (table.hour_days or None) == store.hour_days
+    assert (dict(store.quantities), dict(store.purposes)) == (table.quantities, table.purposes)
 
 
 def test_every_fault_is_named_with_its_line(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import os
 import shutil
 import signal
@@ -17,13 +16,12 @@ import pytest
 
 from cloud_sync import topics
 from cloud_sync.envelope import MAJOR, MINOR
-from contract.errors import StoreFull, Unreachable
+from contract.errors import Unreachable
 from contract.record import Stream
 from hub.arrival import Arrival
 from hub.broker import CONSUMER, STREAM, Keeping, Upward, connected
 from hub.environment import Access
 from hub.ingest import Ingest
-from hub.maintenance import keep_in_order
 from hub.nats_server import executable
 from hub.store.store import Store
 from hub.store.writing import Outcome
@@ -285,26 +283,3 @@ async def test_a_database_that_another_program_locks_is_waited_for(tmp_path: Pat
             other.execute("ROLLBACK")
         await receipts(client, 3)
         assert await stored(hub) == [1.0, 2.0, 3.0]
-
-
-class Upkeep:
-    """A store whose rounds fail as they are told to."""
-
-    def __init__(self, *fails: bool) -> None:
-        self.fails = list(fails)
-        self.rounds = 0
-
-    async def maintain(self, now: datetime) -> None:
-        self.rounds += 1
-        if self.fails and self.fails.pop(0):
-            raise StoreFull("no room")
-
-
-async def test_a_failing_upkeep_is_told_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING)
-    store = Upkeep(False, True, True, True, False, False)
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(keep_in_order(store, lambda: datetime.now(UTC), 0.001))
-        await until(lambda: store.rounds >= 8)
-        task.cancel()
-    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
