@@ -1,4 +1,4 @@
-"""How large a backlog's messages may be, from how long the broker took to acknowledge the last ones. Pure.
+"""How large messages of data may be, from how long the broker took to acknowledge the last ones. Pure.
 
 A slow link would carry a large message for longer than a publish may take, again on each connection, and would hold up
 the fresh values behind it. A fast one is used best by few large messages.

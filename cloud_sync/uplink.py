@@ -23,6 +23,9 @@ from contract.record import Range, Stream
 
 WINDOW = 20
 """Messages in flight, of alerts and of fresh values: measured best; a thousand cost more, since paho searches them."""
+FRESH_HANDED = 4
+"""Fresh messages without the broker's acknowledgement. On a slow link more would outlast a publish's time-out, and what
+comes meanwhile goes in one message."""
 BACKLOG_WINDOW = 8
 BACKLOG_HANDED = 2
 """Of a backlog, handed over and not acknowledged by the broker: no more stands before a fresh value on a slow link."""
@@ -178,7 +181,7 @@ class Uplink:
         limit = MAX_MESSAGE_BYTES
         if settings.max_bytes_per_s is not None:  # no message keeps the link to itself for long
             limit = min(limit, int(settings.max_bytes_per_s * CAPPED_MESSAGE_S))
-        self._backlog_size = MessageSize(limit)
+        self._message_size = MessageSize(limit)
         self._stretches: deque[Stretch] = deque()
         self._handed_over = asyncio.Event()
         self._generation = outbox.generation
@@ -223,7 +226,13 @@ class Uplink:
 
     async def _fresh(self, tasks: asyncio.TaskGroup) -> None:
         """What is added from now on goes at once. What comes faster than that joins the backlog."""
-        lane = _Lane(Stream.DATA, asyncio.Semaphore(WINDOW), asyncio.Semaphore(WINDOW), self._throttle.live)
+        lane = _Lane(
+            Stream.DATA,
+            asyncio.Semaphore(WINDOW),
+            asyncio.Semaphore(FRESH_HANDED),
+            self._throttle.live,
+            self._message_size.acknowledged,
+        )
         after = await self._hand_over(0)
         while True:
             withdrawals = self._outbox.withdrawals
@@ -233,7 +242,7 @@ class Uplink:
             elif _is_full(entries) and len(self._stretches) < MAX_STRETCHES:
                 after = await self._hand_over(after)
             else:
-                for batch in _batches(entries, self._settings.batch_records, MAX_MESSAGE_BYTES):
+                for batch in _batches(entries, self._settings.batch_records, self._message_size.bytes):
                     await self._send(lane, batch, withdrawals, tasks)
                 after = entries[-1].id
 
@@ -254,14 +263,14 @@ class Uplink:
             asyncio.Semaphore(BACKLOG_WINDOW),
             asyncio.Semaphore(BACKLOG_HANDED),
             self._throttle.backlog,
-            self._backlog_size.acknowledged,
+            self._message_size.acknowledged,
         )
         records = BACKLOG_GROWTH * self._settings.batch_records
         while True:
             while not self._stretches:
                 self._handed_over.clear()
                 await self._handed_over.wait()
-            stretch, limit = self._stretches[0], self._backlog_size.bytes
+            stretch, limit = self._stretches[0], self._message_size.bytes
             withdrawals = self._outbox.withdrawals
             entries = await self._read(Stream.DATA, stretch, Page(MAX_PARTS, limit))
             for batch in _batches(entries, records, limit):
