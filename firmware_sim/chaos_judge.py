@@ -19,7 +19,7 @@ class Terms:
     """What a round is judged by.
 
     Of the emissions only the first `due` must have arrived: those after them may still be on their way. A gap that
-    begins before `began` is the round before's, and `limit_before_s` and `reasons_before` hold for it. The river's
+    ends before `began` is the round before's, and `limit_before_s` and `reasons_before` hold for it. The river's
     counter falls each time the town is killed.
     """
 
@@ -100,7 +100,7 @@ def _falls(before: StoredSample, after: StoredSample) -> bool:
 
 
 def _not_allowed(gap: Span, terms: Terms) -> Iterable[str]:
-    is_new = gap.start >= terms.began
+    is_new = gap.end >= terms.began
     limit_s, reasons = (terms.limit_s, terms.reasons) if is_new else (terms.limit_before_s, terms.reasons_before)
     whose = gap.device or "a device that shares nothing"
     if _length_s(gap) > limit_s:

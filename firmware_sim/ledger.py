@@ -14,12 +14,13 @@ from types import MappingProxyType
 
 TOLERANCE_S = 30.0
 """How much later than its emission a sample may be stamped, when nothing nearer fits: a gateway that was held up reads
-late. More than 5 s were seen on two cores that eight programs shared."""
+late. More than 5 s were seen on two cores that eight programs shared. Also how much earlier: of a device that repeats
+a value, such as a bus that stands, the nearest emissions are taken first, and what is left of either side is further."""
 SOON_S = 2.0
 """Within this a sample is looked for before that: devices repeat values."""
 NEAR_S = 0.2
 """A sample's own emission is looked for this near first: devices that repeat a value leave others within tolerance."""
-LEAD_S = 5.0
+LEAD_S = 2.0
 """How much earlier: the device's own stamp is taken beside the hand-over, by a process that may be paused there; and a
 gateway whose clock is set by its hub is behind by as long as that message was on its way."""
 GAP_MARGIN_S = 0.25
@@ -203,7 +204,7 @@ def _match(
     free = _Free(emissions)
     unmatched = [sample for sample in singles if not free.take(sample, NEAR_S, NEAR_S)]
     unmatched = [sample for sample in unmatched if not free.take(sample, SOON_S, LEAD_S)]
-    unmatched = [sample for sample in unmatched if not free.take(sample, tolerance_s, LEAD_S)]
+    unmatched = [sample for sample in unmatched if not free.take(sample, tolerance_s, tolerance_s)]
     account = _Account(DeviceBalance(emitted=len(emissions), duplicated=doubles + len(unmatched)))
     account.balance.stored = len(singles) - len(unmatched)
     account.stamps = tuple(sample.at for sample in singles)

@@ -68,7 +68,7 @@ def test_a_gap_may_be_as_long_as_the_faults_of_its_own_round_allow() -> None:
     assert judge(books, replace(TERMS, limit_s=5.0, reasons=RESTART)).problems == ()
     assert judge(books, TERMS).problems == ("gap of 5.0 s of river-1, allowed: 0 s",)
     assert judge(books, replace(TERMS, known_gaps=frozenset([gap]))).problems == ()
-    before = replace(TERMS, began=at(4), limit_before_s=5.0, reasons_before=RESTART)
+    before = replace(TERMS, began=at(9), limit_before_s=5.0, reasons_before=RESTART)
     assert judge(books, before).problems == ()
     assert judge(books, replace(before, limit_before_s=0.0, limit_s=5.0, reasons=RESTART)).problems != ()
 

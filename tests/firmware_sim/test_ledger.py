@@ -208,3 +208,12 @@ def test_strays_name_what_no_other_side_explains() -> None:
         ("river-1", "emitted", at(60)),
         ("river-1", "stored", at(61)),
     )
+
+
+def test_a_bus_that_stands_balances_however_late_its_fixes_are_read() -> None:
+    """Each says the same: the nearest emission is another's, and what is left at both ends belongs together."""
+    emissions = [Emission("bus-1", at(n * 0.5), {"lat": 33.9}) for n in range(16)]
+    samples = [
+        StoredSample("bus-1", at(n * 0.5 + (0.0 if n < 8 else 3.0)), {"lat": 33.9}, f"e:data:{n}") for n in range(16)
+    ]
+    assert balance(Books(emissions, samples)).holds
