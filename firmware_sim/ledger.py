@@ -15,7 +15,7 @@ from types import MappingProxyType
 TOLERANCE_S = 30.0
 """How much later than its emission a sample may be stamped, when nothing nearer fits: a gateway that was held up reads
 late. More than 5 s were seen on two cores that eight programs shared. Also how much earlier: of a device that repeats
-a value, such as a bus that stands, the nearest emissions are taken first, and what is left of either side is further."""
+a value, such as a bus that stands, the nearest emissions are taken first, and what is left is further off."""
 SOON_S = 2.0
 """Within this a sample is looked for before that: devices repeat values."""
 NEAR_S = 0.2
