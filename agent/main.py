@@ -51,6 +51,9 @@ from lifeline.systemd import Lifeline
 TICK_S = 1.0
 WITNESS_S = 60.0
 """A gap for a lost outbox file starts up to so much too early; writing more often would wear the card."""
+FIRST_WITNESS_S = 2.0
+"""After a start the first commits are attested soon: a gateway's first file, lost in its first minute, would leave no
+trace, and a later one that minute's devices."""
 STOP_LIMIT_S = 5.0
 DEVICE_BACKOFF = Backoff(first_s=0.5, limit_s=10.0)
 """A device that is back is heard again within seconds; asking one that is away costs little."""
@@ -205,8 +208,10 @@ async def _finish_withdrawals(consents: ConsentBook, outbox: Outbox) -> None:
 
 
 async def _attest(outbox: Outbox) -> None:
+    wait_s = FIRST_WITNESS_S
     while True:
-        await asyncio.sleep(WITNESS_S)
+        await asyncio.sleep(wait_s)
+        wait_s = WITNESS_S
         with suppress(StoreFull, Unreachable, Tampered):  # the outbox's writer tells of it
             await outbox.attest()
 
