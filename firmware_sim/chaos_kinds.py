@@ -65,6 +65,9 @@ RESTART_GAP_S = 10.0
 1 s until it is started again, 3 s of start on a busy machine of two cores, and one wait of a device's back-off, which
 has reached 4 s after that."""
 
+WITNESS_S = 60.0
+"""A gateway notes so often, beside its outbox, how that stood; a gap for a lost file begins at the last such note."""
+
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
@@ -82,8 +85,10 @@ NONE = Allowance()
 """Beyond the outbox nothing is lost."""
 _RESTART = Allowance(RESTART_GAP_S, frozenset({GapReason.RESTART, GapReason.UNREACHABLE}))
 """A device whose link was just being made when its gateway died is away for either reason."""
-_FILE_LOST = Allowance(RESTART_GAP_S, _RESTART.reasons | {GapReason.DAMAGED}, with_duration=True)
-"""What had no receipt is lost with the file."""
+_FILE_LOST = Allowance(WITNESS_S + RESTART_GAP_S, _RESTART.reasons | {GapReason.DAMAGED})
+"""What had no receipt is lost with the file; the gateway knows since when only by its witness."""
+_FILE_RESTORED = Allowance(RESTART_GAP_S, _RESTART.reasons | {GapReason.DAMAGED}, with_duration=True)
+"""What came after the copy and had no receipt is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ TRAITS: Mapping[Kind, Traits] = MappingProxyType(
         Kind.CLOCK_1970: Traits(_touches(Touched.AGENT)),
         Kind.OUTBOX_DELETED: Traits(_touches(Touched.AGENT)),
         Kind.OUTBOX_LOST: Traits(_touches(Touched.AGENT), _FILE_LOST),
-        Kind.OUTBOX_RESTORED: Traits(_touches(Touched.AGENT), _FILE_LOST),
+        Kind.OUTBOX_RESTORED: Traits(_touches(Touched.AGENT), _FILE_RESTORED),
         Kind.REPEATED: Traits(_touches(Touched.BROKER)),
         Kind.REORDERED: Traits(_touches(Touched.BROKER, Touched.WORKER)),
     }

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.record import GapReason
-from firmware_sim.chaos_kinds import CLOCKS, RESTART_GAP_S, TRAITS, Kind, Setup, Touched, are_apart, kinds_of
+from firmware_sim.chaos_kinds import CLOCKS, RESTART_GAP_S, TRAITS, WITNESS_S, Kind, Setup, Touched, are_apart, kinds_of
 from firmware_sim.chaos_plan import BLOCK_ROUNDS, SCENARIOS, Fault, Round, Scenario, blocks, drawn, without
 from firmware_sim.fault_proxy import BOTH
 
@@ -71,7 +71,8 @@ def test_only_deaths_of_agent_and_town_may_leave_gaps() -> None:
     """Beyond the outbox nothing is lost; and a clock, or a full disk, costs nothing at all."""
     allowed = {kind: Round(Setup.EMBEDDED, (Fault(kind, 2.0, 3.0),)).gap_limit_s for kind in Kind}
     assert {kind for kind, limit_s in allowed.items() if limit_s} == {Kind.KILL_AGENT, Kind.KILL_TOWN, *LOSES_THE_FILE}
-    assert {allowed[kind] for kind in LOSES_THE_FILE} == {RESTART_GAP_S + 3.0}
+    assert allowed[Kind.OUTBOX_RESTORED] == RESTART_GAP_S + 3.0
+    assert allowed[Kind.OUTBOX_LOST] == WITNESS_S + RESTART_GAP_S
     both = Round(Setup.EMBEDDED, (Fault(Kind.KILL_AGENT, 2.0), Fault(Kind.KILL_TOWN, 2.0)))
     assert both.gap_limit_s == 2 * RESTART_GAP_S
     assert both.gap_reasons == {GapReason.RESTART, GapReason.UNREACHABLE}
