@@ -242,7 +242,9 @@ class Uplink:
             elif _is_full(entries) and len(self._stretches) < MAX_STRETCHES:
                 after = await self._hand_over(after)
             else:
-                for batch in _batches(entries, self._settings.batch_records, self._message_size.bytes):
+                is_crowd = len(entries) > FRESH_HANDED  # they would wait for each other: few large messages cost less
+                records = self._settings.batch_records * (BACKLOG_GROWTH if is_crowd else 1)
+                for batch in _batches(entries, records, self._message_size.bytes):
                     await self._send(lane, batch, withdrawals, tasks)
                 after = entries[-1].id
 
