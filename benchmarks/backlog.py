@@ -159,6 +159,9 @@ def _multiply(state: Path, size: int) -> int:
                 f"INSERT INTO entry (id, last, {others}) SELECT id + ?, last + ?, {others} FROM entry WHERE id <= ?",  # noqa: S608
                 (shift, shift, until),
             )
+        sums = "sum(last - (id & ?) + 1), sum(length(blob))"
+        totals = f"UPDATE mark SET (data_records, data_bytes) = (SELECT {sums} FROM entry)"  # noqa: S608 - a constant
+        connection.execute(totals, (MAX_SEQUENCE,))
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
     return path.stat().st_size

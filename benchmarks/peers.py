@@ -33,6 +33,7 @@ FIGURES = (
 WARM_UP_S = 3.0
 SETTLE_LIMIT_S = 10.0
 FIRST_LIMIT_S = 30.0
+LOOK_EVERY_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class Spent:
     """CPU seconds that a bare pymodbus loop takes for each 1,000 readings of the same load."""
     payload: int
     """Bytes the gateway published in the meantime."""
+    stall_ms: float
+    """How late this idle process was woken at worst: while the machine stands still that long, polls are missed."""
 
     @property
     def readings_per_s(self) -> float:
@@ -142,6 +145,7 @@ def _details(spent: Spent) -> dict[str, float | str | None]:
         "written bytes/reading": round(spent.written / spent.records, 1),
         "peak RSS MiB": spent.peak_rss_mib,
         "missing": spent.missing,
+        "longest stall of the machine ms": spent.stall_ms,
     }
 
 
@@ -170,14 +174,24 @@ async def _measured(folder: Path, farm: Farm, load: Load, seconds: float, bare_c
             await receipts.at_least(1, FIRST_LIMIT_S)
             await asyncio.sleep(WARM_UP_S)
             before = _state(farm, receipts, agent.pid, payload)
-            await asyncio.sleep(seconds)
+            stall_ms = await longest_stall_ms(seconds)
             after = _state(farm, receipts, agent.pid, payload)
             peak = peak_rss_mib(agent.pid)
             wanted = (farm.stop() - answered_before) * farm.readings
             await receipts.at_least(wanted, SETTLE_LIMIT_S)
             missing = max(0, wanted - receipts.records)
     elapsed, polls, records, cpu, written, sent = (b - a for a, b in zip(before, after, strict=True))
-    return Spent(elapsed, int(polls), int(records), cpu, int(written), peak, missing, bare_cpu_s, int(sent))
+    return Spent(elapsed, int(polls), int(records), cpu, int(written), peak, missing, bare_cpu_s, int(sent), stall_ms)
+
+
+async def longest_stall_ms(seconds: float) -> float:
+    """Wait for `seconds`, looking at the clock a hundred times a second; the longest that it was late."""
+    loop = asyncio.get_running_loop()
+    end, worst = loop.time() + seconds, 0.0
+    while (now := loop.time()) < end:
+        await asyncio.sleep(LOOK_EVERY_S)
+        worst = max(worst, loop.time() - now - LOOK_EVERY_S)
+    return worst * 1000
 
 
 def _state(farm: Farm, receipts: Receipts, pid: int, payload: list[int]) -> tuple[float, ...]:

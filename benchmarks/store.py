@@ -33,7 +33,7 @@ def measure(run: Run) -> Iterator[Figure]:
         return
     with run.folder() as folder, postgres_server.running(folder) as server:
         yield _against_copy(run, server, "ingest_1000", 1, run.take(100, 15))
-        yield _against_copy(run, server, "ingest_10000", 10, run.take(30, 4))
+        yield _against_copy(run, server, "ingest_10000", 10, run.take(20, 4))
     if run.shim is None:
         yield not_measured("two_workers_slow_disk", "readings/s", slow_disk.NO_COMPILER, TWO)
         yield not_measured("four_workers_slow_disk", "readings/s", slow_disk.NO_COMPILER, FOUR)
@@ -46,7 +46,7 @@ def _against_copy(run: Run, server: Any, name: str, messages: int, transactions:
     """Rounds of our commits and of a COPY of the rows they left, the same number of rows a transaction."""
     ours, copies, decoding = [], [], 0.0
     rows = messages * MESSAGE
-    for number in range(run.take(5, 2) + 1):
+    for number in range(run.take(4, 2) + 1):
         run.say(f"{name}, round {number}")
         url = server.new_database()
         with run.folder() as folder:
