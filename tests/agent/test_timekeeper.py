@@ -26,6 +26,7 @@ from cloud_sync.envelope import encode_envelope
 from cloud_sync.uplink import Page, Stretch
 from contract.boot import BootId
 from contract.consent import Purpose
+from contract.device import LinkState
 from contract.ids import DeviceId, Epoch, PersonId
 from contract.record import Aggregate, Gap, Stream
 from contract.sample import ClockQuality, Reading, Sample
@@ -266,3 +267,33 @@ async def test_a_pseudonym_from_before_the_time_was_known_ends_with_it(tmp_path)
         assert not list((tmp_path / "keys").glob("*unsure*"))
     async with Run(tmp_path, SteppedKernel(DAWN), BOOTS[1]) as run:
         assert run.pseudonyms.name(PERSON, Purpose.STATISTICS) == sure
+
+
+async def test_what_a_channel_remembers_is_put_right_with_the_clock(tmp_path):
+    kernel = SteppedKernel(DAWN)
+    async with Run(tmp_path, kernel, BOOTS[0]) as run:
+        await run.agree()
+        await run.samples(2, STRAP)
+        await run.learn()
+        await run.committer.flush()
+    kernel.pass_time(10)
+    async with Run(tmp_path, kernel, BOOTS[0]) as run:
+        await run.samples(1, STRAP)
+        assert [(gap.start, gap.end) for gap in (await run.arrived()).gaps] == [(after(2), after(13))]
+
+
+async def test_a_gap_tells_nothing_of_the_time_before_a_consent_whose_date_is_wrong(tmp_path):
+    """Promise 2: the consent is dated 1970, the strap's last sample before it rightly."""
+    kernel = SteppedKernel(DAWN)
+    async with Run(tmp_path, kernel, BOOTS[0]) as run:
+        run.accept(STRAP)
+        await run.agree()
+        await run.learn()
+        kernel.pass_time(5)
+        run.pipeline.link(STRAP, LinkState.LOST, run.timekeeper.clock.now())
+        for seconds in (100, 300):
+            kernel.pass_time(seconds)
+            run.pipeline.tick(run.timekeeper.clock.now())
+        await run.samples(1, STRAP)
+        gaps = [(gap.start, gap.end) for gap in (await run.arrived()).gaps]
+        assert gaps == [(after(105), after(105)), (after(105), after(405)), (after(405), after(406))]
