@@ -7,6 +7,7 @@ database can hold.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import IntEnum
@@ -14,11 +15,12 @@ from enum import IntEnum
 from cloud_sync.blob import from_ms
 from contract.ids import DeviceId, GatewayId
 from contract.sample import Flag
+from hub.store.blocks import Block
 from hub.store.dialect import Dialect
 from hub.store.paging import from_cursor
 from hub.store.rows import Page, RollupRow
 from hub.store.script import Found, Script, Statement
-from hub.store.selection import EVER, Cells, Question, Row, TelemetryRow, bounds_ms, page, select
+from hub.store.selection import EVER, Cells, Question, Row, bounds_ms, page, select
 
 MOST_MINUTES = 5000
 """Minutes of single series in one round, about: a note is taken whole."""
@@ -50,17 +52,22 @@ class Step(IntEnum):
         return self.value * 1000
 
 
-def note(rows: Iterable[TelemetryRow], at_ms: int) -> list[Row]:
-    """The row of NOTE for telemetry `rows` that came at `at_ms`; none when no number is among them."""
-    touched = {(row[1] // _MINUTE_MS, row[0]) for row in rows if type(row[4]) is float}
-    if not touched:
+def note(blocks: Iterable[Block], at_ms: int) -> list[Row]:
+    """The row of NOTE for telemetry that came at `at_ms`; none when there is none."""
+    minutes: defaultdict[int, set[int]] = defaultdict(set)
+    for block in blocks:
+        first, last = min(block.times_ms) // _MINUTE_MS, max(block.times_ms) // _MINUTE_MS
+        if first == last:
+            minutes[first].update(block.series)
+            continue
+        for time_ms, series in zip(block.times_ms, block.series, strict=True):
+            minutes[time_ms // _MINUTE_MS].add(series)
+    if not minutes:
         return []
-    minutes: dict[int, list[int]] = {}
-    for minute, series in touched:
-        minutes.setdefault(minute, []).append(series)
     # A minute that is not over would be computed again and again; a clock that runs ahead holds nothing up.
     due_ms = min((max(minutes) + 1) * _MINUTE_MS, at_ms + _MINUTE_MS)
-    return [(due_ms, json.dumps(list(minutes.items()), separators=(",", ":")))]
+    said = [(minute, list(series)) for minute, series in minutes.items()]
+    return [(due_ms, json.dumps(said, separators=(",", ":")))]
 
 
 def rolling_up(dialect: Dialect, now_ms: int, kept_from_ms: Mapping[str | None, int]) -> Script[tuple[int, bool]]:

@@ -5,6 +5,7 @@ A number that a failed ingest leaves behind names nothing that was said; the nex
 
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from operator import itemgetter
 
 from hub.store.postgres.database import Connection
 from hub.store.writing import Claim, OriginKey, SeriesIds, can_be_known
@@ -12,6 +13,7 @@ from hub.store.writing import Claim, OriginKey, SeriesIds, can_be_known
 MOST_REMEMBERED = 500_000
 """Beyond it everything is forgotten and read again: about 100 MB."""
 _Key = tuple[str, str, str]
+_NAME = itemgetter(1, 2)  # subject and quantity of a MeasuredRow
 _SERIES = ("series", "gateway, device, quantity")
 _PERSONS = ("released_series", "purpose, subject, quantity")
 _ORIGIN = ("origin", "gateway, epoch, stream")
@@ -46,7 +48,7 @@ class Ids:
                 if part.purpose is None
                 else (self._persons, part.purpose.value, persons)
             )
-            names = {(row[1], row[2]) for row in part.rows.measured}
+            names = set(map(_NAME, part.rows.measured))
             missing.update((owner, *name) for name in names - known.get(owner, {}).keys())
         for key, number in await _numbers(connection, *_ORIGIN, origins):
             self._origins[OriginKey(*key)] = number  # type: ignore[arg-type]  # the same key in the same order

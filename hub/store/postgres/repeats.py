@@ -25,10 +25,13 @@ _OVERLAPS = (
 
 
 async def claim(connection: Connection, wanted: Sequence[tuple[int, Span]]) -> list[list[Span]]:
-    """For each (origin, span) in order the parts of the span that were new, and are this transaction's from now on."""
+    """Begins a transaction: for each (origin, span) in order the parts of the span that are new, and now its own."""
     asked = _without_own_repeats(wanted)
     spans = [span for some in asked for span in some]
-    won = await _insert(connection, spans)
+    async with connection.pipeline():
+        await connection.execute("BEGIN")
+        cursor = await connection.execute(_INSERT, _bounds(spans))
+    won = {first for (first,) in await cursor.fetchall()}
     lost = [span for span in spans if span[0] not in won]
     pieces = await _pieces(connection, lost) if lost else {}
     return [

@@ -83,7 +83,8 @@ class Writer:
     def _insert(self, connection: Connection, group: Group) -> None:
         gateways = list(group.gateways.values())
         insert(connection, "gateway", "id, first_seen_ms, last_seen_ms, epoch, software", gateways, _SEE_AGAIN)
-        insert(connection, "telemetry", _MEASURED, group.telemetry)
+        telemetry = [row for block in group.telemetry for row in block.as_rows()]
+        insert(connection, "telemetry", _MEASURED, telemetry)
         insert(connection, "latest", _MEASURED, list(group.latest.values()), _REPLACE_OLDER)
         insert(connection, "touched", NOTE, note(group.telemetry, group.at_ms))
         insert(connection, "released", "series, at_ms, value, flag, clock", group.released)
