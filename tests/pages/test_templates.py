@@ -126,3 +126,18 @@ def test_every_state_has_an_icon_and_words() -> None:
         tags.feed(html)
         assert html.count('<span class="status') >= 1
         assert tags.tags.count("use") >= html.count('<span class="status')
+
+
+_BELIEVED = {
+    ClockQuality.SYNCHRONISED: "",
+    ClockQuality.UNSYNCHRONISED: "Clock not synchronised",
+    ClockQuality.BOUNDED: "Time known within bounds",
+    ClockQuality.CORRECTED: "Time corrected afterwards",
+}
+
+
+@pytest.mark.parametrize("clock", ClockQuality)
+def test_a_time_says_how_far_it_can_be_believed(clock: ClockQuality) -> None:
+    items = [row(value=None, clock=clock)]
+    html = template(Language.EN, "sections/latest.html").render(items=items, now=NOW, heard_s=15, silent_s=45, old_s=60)
+    assert {words for words in _BELIEVED.values() if words and words in html} == {_BELIEVED[clock]} - {""}
