@@ -117,9 +117,9 @@ class _InTurn:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self.add_reader, self.remove_reader = loop.add_reader, loop.remove_reader
-        self.add_writer, self.remove_writer = loop.add_writer, loop.remove_writer
-        self.create_task = loop.create_task
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._loop, name)
 
     def call_soon_threadsafe(self, callback: Callable[..., object], *arguments: object) -> None:
         try:
