@@ -1,11 +1,14 @@
 """What residents agreed to at this gateway: versioned changes, judged by version and never by clock; default off."""
 
+import logging
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from agent.sqlite import Connection
-from agent.store import Database
+from agent.store import Database, Renewed
+from agent.store_file import accept
 from cloud_sync.blob import from_ms, to_ms
 from contract.consent import HEALTH_RULES_RUN_FOR, PURPOSES, Consent, Form, Purpose
 from contract.errors import Refused
@@ -21,7 +24,11 @@ MIGRATIONS = (
     """,
 )
 
+MAX_RENEWALS = 3
+DAMAGED_ACTOR = "damaged file"
+
 _Key = tuple[PersonId, Purpose]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +64,25 @@ class ConsentBook:
         self._persons = frozenset(persons)
         self._latest: dict[_Key, Consent] = {}
         self._on: dict[PersonId, frozenset[Purpose]] = {}
+        self.is_damaged = False
+        """True when everything was switched off at this start, since the file was damaged."""
 
-    async def load(self) -> None:
-        """Read the latest versions; before this everything is off."""
-        for consent in await self._database.read(_select_latest):
+    async def load(self, at: datetime | None = None) -> None:
+        """Read the latest versions; before this everything is off.
+
+        Of a damaged file nobody can tell whether the last word was read: everything is switched off then, dated `at`.
+        """
+        for attempt in range(MAX_RENEWALS):
+            try:
+                found = await self._database.resume(lambda connection: self._read(connection, at))
+                break
+            except Renewed:
+                if attempt == MAX_RENEWALS - 1:
+                    raise
+        for consent in found:
             self._remember(consent)
+        if self.is_damaged:
+            log.error("consent.db was damaged: every purpose is off until its person agrees anew")
 
     def close(self, change: Change) -> None:
         """Let a withdrawal act, whether it can be written or not; anything else acts once it is durable.
@@ -77,7 +98,7 @@ class ConsentBook:
     async def change(self, change: Change) -> Consent:
         """Make the next version durable, then let it act; a withdrawal acts before. Refused as by `close`."""
         self.close(change)
-        consent = await self._database.write(lambda connection: _append(connection, change))
+        consent = await self._append(change)
         self._remember(consent)
         return consent
 
@@ -111,6 +132,32 @@ class ConsentBook:
         """True while somebody, if only the resident, is to hear of a health alert."""
         return not HEALTH_RULES_RUN_FOR.isdisjoint(self.on(person))
 
+    def _read(self, connection: Connection, at: datetime | None) -> list[Consent]:
+        found = _select_latest(connection)
+        if self._database.origin.may_lack:
+            self.is_damaged = True
+            wishes = [Change(c.person, c.purpose, False, None, at or c.at, DAMAGED_ACTOR) for c in found if c.on]
+            for wish in wishes:
+                _append(connection, wish)
+            found = _select_latest(connection)
+        accept(connection)
+        return found
+
+    async def _append(self, change: Change) -> Consent:
+        for _ in range(MAX_RENEWALS):
+            try:
+                return await self._database.write(lambda connection: _append(connection, change))
+            except Renewed:
+                with suppress(Renewed):  # then it is begun again
+                    await self._database.resume(self._write_latest)
+        return await self._database.write(lambda connection: _append(connection, change))
+
+    def _write_latest(self, connection: Connection) -> None:
+        """In the middle of a run what is in memory is the last word, whatever became of the file."""
+        for consent in self._latest.values():
+            _insert(connection, consent)
+        accept(connection)
+
     def _remember(self, consent: Consent) -> None:
         self._latest[consent.person, consent.purpose] = consent
         others = self.on(consent.person) - {consent.purpose}
@@ -131,14 +178,19 @@ def _append(connection: Connection, change: Change) -> Consent:
         (change.person, change.purpose),
     ).fetchone()
     consent = decide(_consent(row) if row else None, change)
+    _insert(connection, consent)
+    return consent
+
+
+def _insert(connection: Connection, consent: Consent) -> None:
     connection.execute(
-        "INSERT INTO consent (person, purpose, version, made_on, is_on, at_ms, actor) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO consent (person, purpose, version, made_on, is_on, at_ms, actor)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             *(consent.person, consent.purpose, consent.version, consent.made_on),
             *(consent.on, to_ms(consent.at), consent.actor),
         ),
     )
-    return consent
 
 
 def _consent(row: tuple[str, str, int, int, int, int, str]) -> Consent:

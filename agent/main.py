@@ -103,7 +103,7 @@ async def run(settings: Settings, state: Path) -> None:
         boots = BootBook(state / BOOTS_NAME, present_boot_id())
         timekeeper = Timekeeper.start(Kernel(), boots)
         consents = ConsentBook(consent_file, settings.persons)
-        await consents.load()
+        await consents.load(timekeeper.clock.now())
         outbox = Outbox(outbox_file, keys, epoch, settings.outbox.batch_records, settings.outbox.max_bytes)
         clock, line = timekeeper.clock, await _line(settings, timekeeper, boots, consents, outbox, keys)
         _begin(settings, line, clock)

@@ -63,6 +63,7 @@ class Book:
         """Begin `epoch` at `at`, in a file that came about by `origin` and was last `seen` so."""
         missing = outbox_begin.mend(connection) if origin.cause is Cause.DAMAGED else 0
         accept(connection)
+        self.room.reopened()
         self._epochs = outbox_begin.begin_epoch(connection, epoch)
         self._numbers = {name: number for number, name in self._epochs.items()}
         self._number, self._seen = self._numbers[epoch], seen

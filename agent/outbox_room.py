@@ -88,11 +88,21 @@ class Room:
     def __init__(self, max_bytes: int, opened: Callable[[Stored], bytes]) -> None:
         self.max_bytes = max_bytes
         self._opened = opened
+        self._at_most = max_bytes
+        """What the file holds cannot be more than this: it is measured only when this reaches the bound."""
         self._step_bytes = max(MIN_STEP_BYTES, min(MAX_STEP_BYTES, max_bytes // STEPS_OF_BOUND))
+
+    def reopened(self) -> None:
+        """The file is another one: measure it anew."""
+        self._at_most = self.max_bytes
 
     def make(self, connection: Connection, need_bytes: int) -> GivenUp | None:
         """Give up until `need_bytes` fit, as far as few steps go; None when they fit as it is."""
-        if used_bytes(connection) + need_bytes <= self.max_bytes:
+        self._at_most += need_bytes
+        if self._at_most <= self.max_bytes:
+            return None
+        self._at_most = used_bytes(connection) + need_bytes
+        if self._at_most <= self.max_bytes:
             return None
         totals = outbox_totals.read(connection)
         given = GivenUp(thinned_to=totals.thinned_to)

@@ -129,6 +129,11 @@ class PersonalRelease:
                 group.states[channel] = {"last": last, "window": state.window.to_json(), "base": group.base}
                 state.is_changed = False
 
+    @property
+    def consents_are_damaged(self) -> bool:
+        """True when everything is off since the consents' file was damaged."""
+        return self._consents.is_damaged
+
     def open_samples(self) -> int:
         """How many samples rest in open windows."""
         return sum(state.window.samples for state in self._states.values())

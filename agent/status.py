@@ -84,6 +84,7 @@ class Status:
             "hub": {"state": "up" if self.hub.is_up else "lost", "since": self.hub.since.isoformat()},
             "outbox": {**self.outbox.waiting, Stream.DATA: self.outbox.waiting[Stream.DATA] + self.committer.unwritten},
             "store": self._store(),
+            "consents_damaged": self.personal.consents_are_damaged,
             "withheld": self.outbox.withheld,
             "open_windows": self.personal.open_samples(),
             "downtime": [[start.isoformat(), end.isoformat()] for start, end in self.outbox.downtime],

@@ -63,6 +63,7 @@ class StoreFile:
     def __init__(self, path: Path, migrations: Sequence[str]) -> None:
         self.path = path
         self.origin = Origin(Cause.KEPT)
+        self._log_path = self._part("-wal")
         self._migrations = migrations
         self._inode = self._log_inode = (0, 0)
 
@@ -82,7 +83,7 @@ class StoreFile:
 
     def is_in_place(self) -> bool:
         """False when what is open is no longer what lies at the path: deleted, or replaced."""
-        found = self._inode_of(self._part("-wal"))
+        found = self._inode_of(self._log_path)
         if self._log_inode == (0, 0):
             self._log_inode = found
         return self._inode_of(self.path) == self._inode and found == self._log_inode
@@ -123,8 +124,10 @@ class StoreFile:
 
     def kept(self) -> Connection:
         """Open what `keep` made ready. The connection must be closed by now: SQLite removes its log by the name."""
-        log.error("%s was deleted or replaced while it was in use; all that it held is kept", self.path.name)
         aside = self._put_in_place() if self._beside("ready").exists() else None
+        # An older copy of it needs no merging: what the open file no longer held was receipted, given up or withdrawn.
+        stood = f"; what stood in its place is {aside.name} now" if aside else ""
+        log.error("%s was deleted or replaced in use; all that it held is kept%s", self.path.name, stood)
         connection = self.open()
         self.origin = Origin(Cause.MOVED, None, aside)
         return connection
@@ -184,7 +187,7 @@ class StoreFile:
 
     def _inode_of(self, path: Path) -> tuple[int, int]:
         try:
-            found = path.stat()
+            found = os.stat(path)
         except FileNotFoundError:
             return 0, 0
         return found.st_dev, found.st_ino
@@ -193,6 +196,9 @@ class StoreFile:
         connection = connect(path)
         try:
             connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            # One process has the file (the state folder's lock): no memory is shared, in which a full disk would end
+            # the process by SIGBUS, and no locks are taken and given back at each commit.
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA temp_store = MEMORY")

@@ -89,3 +89,41 @@ async def test_a_stranger_is_refused(tmp_path):
         consents = await book(database, ())
         with pytest.raises(Refused):
             await consents.change(change(True))
+
+
+@pytest.mark.parametrize("bad", [range(1), range(1, 9)], ids=["the first page", "all pages but the first"])
+async def test_a_damaged_file_leaves_every_purpose_off_until_somebody_agrees_anew(tmp_path, caplog, bad):
+    """Promise 2: the row that did not read may have been a withdrawal. It stays so after the next start, too."""
+    path = tmp_path / "consent.db"
+    async with Database(path, consent_module.MIGRATIONS) as database:
+        consents = await book(database)
+        for purpose in Purpose:
+            await consents.change(change(True, purpose=purpose))
+    size = 1024
+    content = bytearray(path.read_bytes())
+    for page in [page for page in bad if page < len(content) // size]:
+        content[page * size : (page + 1) * size] = b"\xa5" * size
+    path.write_bytes(content)
+    for _ in range(2):
+        async with Database(path, consent_module.MIGRATIONS) as database:
+            consents = await book(database)
+            assert not any(consents.on(person) for person in consents.persons())
+    assert caplog.text.count("every purpose is off") == 1
+    async with Database(path, consent_module.MIGRATIONS) as database:
+        consents = await book(database)
+        await consents.change(change(True))
+        assert consents.may_leave(PERSON) == (Purpose.RESEARCH,)
+
+
+async def test_a_file_deleted_in_the_middle_of_a_run_changes_no_consent(tmp_path):
+    async with Database(tmp_path / "consent.db", consent_module.MIGRATIONS) as database:
+        consents = await book(database)
+        await consents.change(change(True))
+        for path in tmp_path.glob("consent.db*"):
+            path.unlink()
+        await consents.change(change(True, purpose=Purpose.ALERT_SELF))
+        assert consents.on(PERSON) == {Purpose.RESEARCH, Purpose.ALERT_SELF}
+    async with Database(tmp_path / "consent.db", consent_module.MIGRATIONS) as database:
+        consents = await book(database)
+        assert consents.on(PERSON) == {Purpose.RESEARCH, Purpose.ALERT_SELF}
+        assert not consents.is_damaged
