@@ -129,6 +129,7 @@ class Clock:
         self._slew: _Slew | None = None
         self._hub_ms: int | None = None
         self._contradictions = 0
+        self._has_kernel_spoken = False
         self.doubt_ms = 0
         """How far the kernel's clock is off from a learnt time, while it claims to be right; 0 when that is little."""
 
@@ -185,18 +186,33 @@ class Clock:
         if self._learnt_ms is None:
             hub_ms = self._believed(self._hub_ms)
             if kernel_ms is not None:
+                self._has_kernel_spoken = True
                 return Step(StepKind.LEARN, kernel_ms, "kernel")
             return None if hub_ms is None else Step(StepKind.LEARN, hub_ms, "hub")
-        error_ms = 0 if kernel_ms is None else kernel_ms - self._target_us() // 1000
+        if kernel_ms is None:
+            self.doubt_ms = self._contradictions = 0
+            return self._later_hub(self._learnt_ms)
+        self._has_kernel_spoken = True
+        error_ms = kernel_ms - self._target_us() // 1000
         self.doubt_ms = error_ms if abs(error_ms) > SLEW_REACH_MS else 0
-        if kernel_ms is None or not self.doubt_ms:
+        if not self.doubt_ms:
             self._contradictions = 0
-            return Step(StepKind.SLEW, kernel_ms, "kernel") if kernel_ms and abs(error_ms) > STEADY_MS else None
+            return Step(StepKind.SLEW, kernel_ms, "kernel") if abs(error_ms) > STEADY_MS else None
         is_confirmed = self._hub_ms is not None and abs(kernel_ms - self._hub_ms) <= SLEW_REACH_MS
         self._contradictions = self._contradictions + 1 if is_confirmed else 0
         if self._contradictions < JUMP_LOOKS:
             return None
         return Step(StepKind.JUMP, kernel_ms, "kernel and hub")
+
+    def _later_hub(self, learnt_ms: int) -> Step | None:
+        """The hub's time is never early: one that lies ahead of ours shows that the one we learnt was long on its way.
+
+        By no more than SLEW_REACH_MS in a boot, and not against a kernel that was synchronised.
+        """
+        if self._hub_ms is None or self._has_kernel_spoken or self._hub_ms > learnt_ms + SLEW_REACH_MS:
+            return None
+        late_ms = self._hub_ms - self._target_us() // 1000
+        return Step(StepKind.SLEW, self._hub_ms, "hub") if late_ms > STEADY_MS else None
 
     def take(self, step: Step) -> None:
         """Let a step act. What is learnt is SYNCHRONISED for the rest of the boot, whatever the kernel says later."""

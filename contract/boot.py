@@ -19,7 +19,8 @@ class TimeBase(NamedTuple):
 
     boot: BootId
     zero_ms: int
-    """Milliseconds since 1970 UTC that the gateway took for the moment of boot. Wrong, or it would not be needed."""
+    """Milliseconds since 1970 UTC that the gateway took for the moment of boot: wrong, or it would not be needed, but
+    later than all it knew from before the boot."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,33 @@ def test_the_hub_alone_does_not_turn_over_what_was_learnt():
     assert clock.now() == kernel.true_time()
 
 
+def test_a_hub_time_that_was_long_on_its_way_is_made_good_by_the_next():
+    """Seen on a busy machine: the first answer took 2.2 s, and every stamp of the boot was early by that."""
+    kernel = SteppedKernel(DAWN)
+    clock = Clock(kernel, BOOT)
+    clock.hub_time(TRUTH - timedelta(seconds=2.2))
+    look(clock)
+    for late_s in (0.3, 5, 0, 1, -90):
+        last = clock.now()
+        clock.hub_time(kernel.true_time() - timedelta(seconds=late_s))
+        look(clock)
+        assert clock.now() >= last
+        kernel.pass_time(30)
+        look(clock)
+    assert clock.now() == kernel.true_time()
+    assert clock.learnt_ms == to_ms(TRUTH) - 2200
+
+
+def test_the_hub_does_not_lead_away_from_what_the_kernel_knew():
+    kernel = SteppedKernel(TRUTH)
+    kernel.synchronised = True
+    clock = Clock(kernel, BOOT)
+    look(clock)
+    kernel.synchronised = False
+    clock.hub_time(TRUTH + timedelta(seconds=30))
+    assert look(clock) is None
+
+
 def test_kernel_and_hub_together_turn_over_what_was_learnt_wrongly():
     """A hub whose own clock was a day ahead when the gateway learnt the time."""
     kernel = SteppedKernel(DAWN)
