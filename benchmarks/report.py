@@ -8,6 +8,8 @@ from rich.table import Table
 from benchmarks.comparison import Change, Verdict
 from benchmarks.figures import Detail, Figure
 
+FILE_WIDTH = 140
+"""Columns where no terminal says how many there are."""
 _MARKS = {True: "[green]met[/]", False: "[red]missed[/]", None: ""}
 _STYLES = {Verdict.REGRESSED: "red", Verdict.IMPROVED: "green"}
 
@@ -49,15 +51,25 @@ def show_figure(console: Console, figure: Figure) -> None:
 
 def show_changes(console: Console, changes: Sequence[Change]) -> None:
     """A table of every figure then and now, ratios where there are any."""
-    table = Table("part", "figure", "unit", "before", "now", "ratio before", "ratio now", "worse by", "")
+    if not console.is_terminal:
+        console = Console(file=console.file, width=FILE_WIDTH)
+    table = Table()
+    table.add_column("figure", no_wrap=True)
+    for heading in ("ratio before", "ratio now", "worse by"):
+        table.add_column(heading, justify="right")
+    table.add_column("")
+    for heading in ("before", "now"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("unit")
     for change in changes:
         figure = change.now or change.before
+        pair = (change.before, change.now)
+        ratios = [number(one.ratio) if one else "-" for one in pair]
+        values = [number(one.value) if one else "-" for one in pair]
         worse = "" if change.worse_by is None else f"{change.worse_by:+.0%}"
-        ratios = [number(one.ratio) if one else "-" for one in (change.before, change.now)]
-        values = [number(one.value) if one else "-" for one in (change.before, change.now)]
-        unit = figure.unit if figure else ""
+        name, unit = f"{change.part} {change.name}", figure.unit if figure else ""
         style = _STYLES.get(change.verdict)
-        table.add_row(change.part, change.name, unit, *values, *ratios, worse, change.verdict.value, style=style)
+        table.add_row(name, *ratios, worse, change.verdict.value, *values, unit, style=style)
     console.print(table)
 
 
