@@ -32,6 +32,7 @@ from contract.errors import Refused
 from contract.ids import AlertId, DeviceId, Epoch, PersonId
 from contract.record import Aggregate, AlertRecord, Gap, GapReason, Measured, Stream
 from contract.sample import ClockQuality, Flag, Member, Position, Reading, Sample, Series, Stamp
+from support.outboxes import everything
 from support.waiting import until
 
 NOON = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
@@ -476,3 +477,27 @@ async def test_a_clock_that_may_be_wrong_opens_no_service_hours_and_ends_no_pseu
         assert gateway.pseudonyms.name(PERSON, Purpose.RESEARCH) == name
         await gateway.pseudonyms.prepare(Stamp(NOON + timedelta(days=40), 1.0, ClockQuality.SYNCHRONISED))
         assert gateway.pseudonyms.name(PERSON, Purpose.RESEARCH) != name
+
+
+async def test_what_is_lost_with_a_deleted_outbox_is_a_gap_of_every_known_device_once(tmp_path):
+    """Promise 1: the marks went with the file, the witness beside it knows since when and of which things."""
+    async with gateway_in(tmp_path) as gateway:
+        await gateway.agree(Purpose.RESEARCH)
+        gateway.pipeline.accept(level(0, 0.5))
+        gateway.pipeline.accept(pulse(1, 71))
+        await gateway.committer.flush()
+        await gateway.outbox.attest()
+    (tmp_path / "outbox.db").unlink()
+    for epoch, expected in (("2" * 16, {(None, "river-1"), (Purpose.RESEARCH, None)}), ("3" * 16, set())):
+        async with gateway_in(tmp_path, epoch=epoch) as gateway:
+            before = {entry.part.range.epoch for entry in await everything(gateway.outbox)}
+            gateway.pipeline.accept(level(60, 0.7))
+            gaps = [
+                (entry.part.purpose, record)
+                for entry in (await gateway.committer.flush(), await everything(gateway.outbox))[1]
+                for record in decode(entry.part.blob)
+                if entry.part.range.epoch not in before and isinstance(record, Gap)
+            ]
+            damaged = [(purpose, gap) for purpose, gap in gaps if gap.reason is GapReason.DAMAGED]
+            assert {(purpose, None if purpose else gap.subject) for purpose, gap in damaged} == expected
+            assert all(gap.count is None for _, gap in damaged)
