@@ -1,5 +1,6 @@
 """One transaction of a group of arrivals in PostgreSQL, on a connection of one worker."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -63,10 +64,14 @@ class Writer:
         await self.partitions.prepare(connection, _times_ms(claimed), group.at_ms)
         # BEGIN goes with the claims and COMMIT with the last rows: on a busy machine a round trip costs as much as a
         # hundred rows. Where anything fails the connection is dropped, and the transaction with it.
-        await self._take(connection, group, claimed)
+        taken = self._taken(group, claimed, await self._fresh(connection, claimed))
+        if any(one.part is not None and one.part.purpose is None for one in claimed):
+            # The server stores one part while the next is taken.
+            blocks = (block for before in taken for block in group.telemetry[before:])
+            await _copy(connection, f"telemetry ({copying.TELEMETRY})", copying.telemetry(blocks))
+        else:
+            deque(taken, maxlen=0)
         outcome = group.finish()
-        if group.telemetry:
-            await _copy(connection, f"telemetry ({copying.TELEMETRY})", copying.telemetry(group.telemetry))
         if group.released:
             await _copy(connection, f"released ({copying.RELEASED})", copying.released(group.released))
         async with connection.pipeline():
@@ -74,16 +79,19 @@ class Writer:
             await connection.execute("COMMIT")
         return outcome
 
-    async def _take(self, connection: Connection, group: Group, claimed: Sequence[Claim]) -> None:
+    async def _fresh(self, connection: Connection, claimed: Sequence[Claim]) -> list[list[Span]]:
+        """Of each claim that can be known, in order, what is new; begins the transaction."""
         known = [one for one in claimed if can_be_known(one)]
-        wanted = [(self._ids.origin(one.origin), (one.range.first, one.range.last)) for one in known]
-        fresh = iter(await claim(connection, wanted))
-        origins = iter(wanted)
+        return await claim(connection, [(self._ids.origin(o.origin), (o.range.first, o.range.last)) for o in known])
+
+    def _taken(self, group: Group, claimed: Sequence[Claim], fresh: Sequence[list[Span]]) -> Iterator[int]:
+        """Take one claim after the other; yields after each how many blocks of telemetry there were before it."""
+        spans = iter(fresh)
         for one in claimed:
-            origin, spans = 0, list[Span]()
-            if can_be_known(one):
-                origin, spans = next(origins)[0], next(fresh)
-            group.take(one, origin, spans, self._ids.things, self._ids.persons)
+            before = len(group.telemetry)
+            origin, new = (self._ids.origin(one.origin), next(spans)) if can_be_known(one) else (0, [])
+            group.take(one, origin, new, self._ids.things, self._ids.persons)
+            yield before
 
     async def _insert(self, connection: Connection, lane: int, group: Group) -> None:
         if group.latest:
