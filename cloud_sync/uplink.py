@@ -26,7 +26,8 @@ WINDOW = 20
 FRESH_HANDED = 4
 """Fresh messages without the broker's acknowledgement. On a slow link more would outlast a publish's time-out, and what
 comes meanwhile goes in one message."""
-BACKLOG_WINDOW = 8
+BACKLOG_WINDOW = 4
+"""As fast as more, while fresh values wait less at the hub for the backlog before them."""
 BACKLOG_HANDED = 2
 """Of a backlog, handed over and not acknowledged by the broker: no more stands before a fresh value on a slow link."""
 BACKLOG_GROWTH = 10
