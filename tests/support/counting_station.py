@@ -72,8 +72,9 @@ class CountingLine:
         async def are_there() -> bool:
             # Fresh values overtake what has to be sent again.
             stored = await self.stored()
-            return stored[-1:] >= [count] and set(range(stored[0], count)) <= set(stored)
+            return stored[-1:] >= [count] and set(range(stored[0], count + 1)) <= set(stored)
 
         await until(are_there, 40)
         stored = await self.stored()
-        assert stored == list(range(stored[0], stored[-1] + 1))
+        assert [number for number in stored if number <= count] == list(range(stored[0], count + 1))
+        assert len(set(stored)) == len(stored), "something was stored twice"
