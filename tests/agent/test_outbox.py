@@ -1,60 +1,29 @@
 """Nothing lost, nothing twice, and nothing readable that a person withdrew: the outbox across receipts and restarts."""
 
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent import outbox_schema
 from agent.commit import Committer
 from agent.group import Group, Lane
-from agent.outbox import Outbox
 from agent.receipt_ledger import KEPT_EPOCHS
 from agent.seal import KeyFolder
-from agent.store import Database
 from cloud_sync.blob import decode
 from cloud_sync.envelope import MAX_RECEIPTED
-from cloud_sync.uplink import Page, Stretch
 from contract.boot import BootId, BootTime, TimeBase
 from contract.consent import Purpose
 from contract.errors import StoreFull
-from contract.ids import DeviceId, Epoch, PersonId
-from contract.record import Gap, GapReason, Measured, Range, Stream, records_in
-from contract.sample import ClockQuality, Flag, Reading
-
-AT = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
-PERSON = PersonId("resident-1")
-RESEARCH = (PERSON, Purpose.RESEARCH)
-EPOCHS = [Epoch(f"{number:016x}") for number in range(1, 9)]
-
-
-def measured(*values: float, subject: str = "river-1") -> Measured:
-    members = tuple(Reading("water_level", value, Flag.GOOD) for value in values)
-    return Measured(subject, AT, ClockQuality.SYNCHRONISED, members)
-
-
-def gap() -> Gap:
-    return Gap("river-1", None, AT, AT + timedelta(seconds=1), GapReason.RESTART)
+from contract.ids import DeviceId, Epoch
+from contract.record import Range, Stream, records_in
+from support.outboxes import AT, EPOCHS, RESEARCH, everything, gap, measured, outbox_in
 
 
 def group(stream: Stream = Stream.DATA, channel=None, *records, **more) -> Group:
     lane = Lane(stream, channel)
     return Group(AT, {lane: list(records)}, {lane: len(records)}, **more)
-
-
-@asynccontextmanager
-async def outbox_in(folder: Path, epoch: Epoch = EPOCHS[0], batch_records: int = 1000):
-    async with Database(folder / "outbox.db", outbox_schema.MIGRATIONS) as database:
-        outbox = Outbox(database, KeyFolder(folder / "keys"), epoch, batch_records)
-        outbox.resumed = await outbox.open(AT)
-        yield outbox
-
-
-async def everything(outbox: Outbox, stream: Stream = Stream.DATA):
-    return await outbox.peek(stream, Stretch(0), Page(10_000, 2**30))
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -85,7 +85,7 @@ async def outbox_in(
     folder: Path, epoch: Epoch = EPOCHS[0], batch_records: int = 1000, max_bytes: int = MAX_BYTES, at: datetime = AT
 ) -> AsyncIterator[OpenedOutbox]:
     """The outbox of the state folder `folder`; epochs that it draws itself are the following of EPOCHS."""
-    drawn = iter(EPOCHS[EPOCHS.index(epoch) + 1 :])
+    drawn = iter(EPOCHS[EPOCHS.index(epoch) + 1 :] if epoch in EPOCHS else ())
     async with Database(folder / "outbox.db", outbox_schema.MIGRATIONS) as database:
         keys = KeyFolder(folder / "keys")
         outbox = OpenedOutbox(database, keys, epoch, batch_records, max_bytes, lambda: next(drawn))
