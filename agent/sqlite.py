@@ -24,6 +24,11 @@ Result = TypeVar("Result")
 
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_UNREADABLE = {
+    *(sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ),
+    *(sqlite3.SQLITE_IOERR_DATA, sqlite3.SQLITE_IOERR_CORRUPTFS),
+}
+"""What a bad sector of a card ends in: waiting for room would not make it read."""
 
 
 def connect(path: Path) -> Connection:
@@ -32,8 +37,8 @@ def connect(path: Path) -> Connection:
 
 
 def is_damage(error: DatabaseError) -> bool:
-    """True when SQLite found what it had never written."""
-    return _code(error) in _DAMAGED
+    """True when SQLite found what it had never written, or cannot read what it had."""
+    return _code(error) in _DAMAGED or getattr(error, "sqlite_errorcode", 0) in _UNREADABLE
 
 
 def translated(name: str, work: Callable[[], Result]) -> Result:
