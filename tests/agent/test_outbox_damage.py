@@ -1,5 +1,6 @@
 """What still reads of a damaged, deleted or replaced file is kept, what is lost is declared, and no id repeats."""
 
+import asyncio
 import shutil
 import sqlite3
 from contextlib import closing
@@ -265,3 +266,24 @@ async def test_a_cut_while_the_new_file_takes_the_place_loses_nothing(tmp_path: 
     async with outbox_in(tmp_path, EPOCHS[2]) as outbox:
         assert len(await everything(outbox)) == held
     assert not (tmp_path / "outbox.db.new").exists()
+
+
+async def test_whatever_is_under_way_when_the_file_vanishes_is_done_once_in_one_new_epoch(tmp_path: Path) -> None:
+    """No piece of work that was queued behind the one that noticed it runs with the old epoch's numbers."""
+    async with outbox_in(tmp_path) as outbox:
+        await fill(outbox, 4)
+        delete_all(tmp_path, tmp_path)
+        _, entries, _, _ = await asyncio.gather(
+            outbox.commit(group(measured(1))),
+            everything(outbox),
+            outbox.remove([Range(EPOCHS[0], Stream.DATA, 1, 300)]),
+            outbox.forget(*RESEARCH),
+        )
+        assert outbox.generation == 1
+        assert len(entries) >= 3
+        found = [entry.part.range for entry in await everything(outbox)]
+        assert found == [
+            *(Range(EPOCHS[0], Stream.DATA, 300 * n + 1, 300 * n + 300) for n in range(1, 4)),
+            Range(EPOCHS[1], Stream.DATA, 1, 1),
+        ]
+        await check_totals(outbox)
