@@ -22,8 +22,9 @@ from hub.store.rows import Page, RollupRow
 from hub.store.script import Found, Script, Statement
 from hub.store.selection import EVER, Cells, Question, Row, bounds_ms, page, select
 
-MOST_MINUTES = 5000
-"""Minutes of single series in one round, about: a note is taken whole."""
+MOST_MINUTES = 500
+"""Minutes of single series in one round, about: a note is taken whole. SQLite's commits wait for a round: 75 ms where a
+minute holds 60 values."""
 _MOST_NOTES = 200
 _MINUTE_MS = 60_000
 _GREATEST = 1e290
