@@ -45,8 +45,8 @@ def measure(run: Run) -> Iterator[Figure]:
 def _against_copy(run: Run, server: Any, name: str, messages: int, transactions: int) -> Figure:
     """Rounds of our commits and of a COPY of the rows they left, the same number of rows a transaction.
 
-    The limit is a COPY into a table that can be read by series as ours can: with its index, without its partitions. What
-    a COPY into a bare heap takes, of which nothing can be asked, stands beside it.
+    The limit is a COPY into a table that can be read by series as ours can: with its index, without its partitions.
+    What a COPY into a bare heap takes, of which nothing can be asked, stands beside it.
     """
     ours, copies, heaps, decoding = [], [], [], 0.0
     rows = messages * MESSAGE
