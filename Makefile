@@ -26,7 +26,7 @@ test: setup programs
 test-long: setup programs
 	@KANMON_TEST_LONG=1 $(BIN)/python -m pytest -m "" $(ARGS)
 
-chaos: setup
+chaos: setup programs
 	@$(BIN)/kanmon-sim chaos $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(ARGS)
 
 check: setup

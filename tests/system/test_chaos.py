@@ -55,3 +55,18 @@ async def test_a_black_hole_of_30_s_loses_nothing_and_leaves_no_gap() -> None:
     final = result["final"]
     assert (final["missing"], final["duplicated"], final["in_gaps"]) == (0, 0, 0)
     assert final["emitted"] > 200
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("setup", Setup)
+async def test_rounds_on_each_set_up_lose_and_double_nothing(setup: Setup) -> None:
+    result = await chaos("--seed", str(SEED), "--rounds", "12", "--setup", setup, limit_s=900)
+    assert (result["final"]["missing"], result["final"]["duplicated"]) == (0, 0)
+
+
+@pytest.mark.long
+async def test_a_backlog_drains_once_and_holds_up_neither_fresh_values_nor_alerts() -> None:
+    """The hub was away; the whole day is run by hand, as docs/chaos.md says."""
+    result = await chaos("--scenario", chaos_plan.Scenario.DAY_AWAY, "--readings", "2000000", limit_s=600)
+    assert result["is_each_once"]
+    assert result["rows"] == 2_000_000
