@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import gc
 import logging
 import os
 import secrets
@@ -38,7 +39,6 @@ from agent.supervisor import DeviceHealth, DeviceTask
 from agent.timekeeper import Timekeeper
 from agent.watchers import Watchers
 from cloud_sync.backoff import Backoff
-from cloud_sync.envelope import Hello
 from cloud_sync.link import HubLink
 from cloud_sync.session import Broker
 from contract.device import LinkState
@@ -121,11 +121,12 @@ async def run(settings: Settings, state: Path) -> None:
             _brokers(settings),
             outbox,
             boots,
-            Hello(version("kanmon"), epoch),
+            version("kanmon"),
             hub,
             settings.hub.link,
         )
         lifeline = Lifeline.of(os.environ)
+        _leave_what_stays_to_itself()
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(line.committer.run(), name="commit")
@@ -144,6 +145,15 @@ async def run(settings: Settings, state: Path) -> None:
             lifeline.stopping()
             await _flush(line.committer, outbox)
             await timekeeper.end()
+
+
+def _leave_what_stays_to_itself() -> None:
+    """Let the garbage collector pass over what was made so far, nearly all of it modules.
+
+    Walking it takes 25 to 35 ms every few seconds, for which polls and acknowledgements would wait.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 async def _line(

@@ -8,7 +8,6 @@ from random import Random
 
 from benchmarks import stand
 from benchmarks.filling import group_of_things, opened, polls
-from cloud_sync.envelope import Hello
 from cloud_sync.link import HubLink
 from cloud_sync.link_settings import LinkSettings
 from cloud_sync.session import Broker
@@ -53,7 +52,7 @@ async def latencies_ms(folder: Path, readings: int, commits: int) -> list[float]
     waits: list[float] = []
     async with stand.running_hub(folder) as hub, opened(folder / "gateway", epoch) as outbox:
         broker = Broker(f"mqtt://127.0.0.1:{hub.mqtt_port}", stand.GATEWAY, hub.gateway_password.read_text().strip())
-        link = HubLink([broker], outbox, KnownTime(), Hello("bench", epoch), told, LinkSettings(batch_records=readings))
+        link = HubLink([broker], outbox, KnownTime(), "bench", told, LinkSettings(batch_records=readings))
         running = asyncio.create_task(link.run(Random(1)))  # noqa: S311 - spreads retries
         async with asyncio.timeout(LIMIT_S):
             await told.is_up.wait()

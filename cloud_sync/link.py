@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
 from random import Random
 from typing import Protocol
@@ -16,7 +15,7 @@ from cloud_sync.session import Broker, Session, connect
 from cloud_sync.throttle import Throttle
 from cloud_sync.uplink import RESEND_LIMIT_S, Boots, Uplink, Waiting
 from contract.errors import KanmonError, ProtocolError, StoreFull, Tampered, Unreachable
-from contract.ids import GatewayId
+from contract.ids import Epoch, GatewayId
 from contract.record import Range
 
 HELLO_FIRST_S = 2.0
@@ -31,6 +30,11 @@ RECONNECT = Backoff(first_s=2.0, limit_s=15.0)
 
 class Outbox(Waiting, Protocol):
     """The outbox as the link sees it."""
+
+    @property
+    def epoch(self) -> Epoch:
+        """Under which epoch it writes now; another one after its file was lost."""
+        ...
 
     async def remove(self, ranges: Iterable[Range]) -> None:
         """Take out what a receipt names."""
@@ -65,7 +69,7 @@ class HubLink:
         brokers: Sequence[Broker],
         outbox: Outbox,
         boots: Boots,
-        hello: Hello,
+        software: str,
         told: Told,
         settings: LinkSettings,
         backoff: Backoff = RECONNECT,
@@ -73,7 +77,7 @@ class HubLink:
         self._brokers = brokers
         self._outbox = outbox
         self._boots = boots
-        self._hello = hello
+        self._software = software
         self._told = told
         self._settings = settings
         self._backoff = backoff
@@ -102,7 +106,7 @@ class HubLink:
             async with connect(broker, self._settings) as session:
                 uplink = Uplink(broker.gateway, self._outbox, self._boots, session, self._settings, throttle)
                 connection = _Connection(broker.gateway, self._outbox, session, uplink, self._told)
-                await connection.serve(self._hello)
+                await connection.serve(self._software)
         except* (Unreachable, StoreFull, Tampered) as group:  # an outbox that cannot be read is waited for, too
             cause = _first_cause(group)
         return connection is not None and connection.is_answered, cause
@@ -123,19 +127,19 @@ class _Connection:
         self.is_answered = False
         """True once the hub itself has said something."""
 
-    async def serve(self, hello: Hello) -> None:
+    async def serve(self, software: str) -> None:
         """Until the link is lost: Unreachable, in an ExceptionGroup."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._receive(), name="downlink")
             tasks.create_task(self._remove(), name="receipts")
-            tasks.create_task(self._greet(hello), name="hello")
+            tasks.create_task(self._greet(software), name="hello")
             tasks.create_task(self._uplink.forward(), name="uplink")
 
-    async def _greet(self, hello: Hello) -> None:
+    async def _greet(self, software: str) -> None:
         """Say hello until the hub answers: a broker may take it before the hub listens, and forget it."""
         for attempt in itertools.count():
-            payload = encode_hello(replace(hello, receipted=self._outbox.receipted()[:MAX_RECEIPTED]))
-            await self._session.publish(topics.up(self._gateway, topics.HELLO), payload)
+            hello = Hello(software, self._outbox.epoch, self._outbox.receipted()[:MAX_RECEIPTED])
+            await self._session.publish(topics.up(self._gateway, topics.HELLO), encode_hello(hello))
             try:
                 async with asyncio.timeout(min(HELLO_FIRST_S * 2**attempt, RESEND_LIMIT_S)):
                     await self._was_greeted.wait()

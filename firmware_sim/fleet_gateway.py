@@ -6,7 +6,6 @@ from datetime import datetime
 from importlib.metadata import version
 from random import Random
 
-from cloud_sync.envelope import Hello
 from cloud_sync.link import HubLink
 from cloud_sync.link_settings import LinkSettings
 from cloud_sync.session import Broker
@@ -31,7 +30,6 @@ class FleetGateway:
         self.losses = 0
         self.faults = 0
         """What the hub sent that is no message."""
-        self._epoch = epoch
         self._clock = clock
         self._sequences = tuple(array("Q") for _ in self.devices)
 
@@ -47,12 +45,11 @@ class FleetGateway:
     def emitted(self) -> Iterator[Emitted]:
         """What was said so far, device by device."""
         for device, sequences in zip(self.devices, self._sequences, strict=True):
-            yield Emitted(device, self._epoch, sequences)
+            yield Emitted(device, self.outbox.epoch, sequences)
 
     async def run(self, brokers: Sequence[Broker], random: Random) -> None:
         """Keep the link to the hub, as an agent of default settings does, until cancelled."""
-        hello = Hello(version("kanmon"), self._epoch)
-        await HubLink(brokers, self.outbox, KnownTime(), hello, self, LinkSettings()).run(random)
+        await HubLink(brokers, self.outbox, KnownTime(), version("kanmon"), self, LinkSettings()).run(random)
 
     def up(self) -> None:
         """The hub answered on a new connection."""

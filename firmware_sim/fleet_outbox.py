@@ -31,7 +31,7 @@ class MemoryOutbox:
     def __init__(self, epoch: Epoch, clock: Callable[[], float]) -> None:
         self.receipts: list[Receipted] = []
         self._receipted: tuple[Range, ...] = ()
-        self._epoch = epoch
+        self.epoch = epoch
         self._clock = clock
         self._next = 1
         self._ids = 0
@@ -49,7 +49,7 @@ class MemoryOutbox:
         first = self._next
         self._next += sum(map(records_in, records))
         self._ids += 1
-        range_ = Range(self._epoch, Stream.DATA, first, self._next - 1)
+        range_ = Range(self.epoch, Stream.DATA, first, self._next - 1)
         self._waiting[self._ids] = Entry(self._ids, Part(range_, None, blob.encode(records))), self._clock()
         self._added[Stream.DATA].set()
         return first

@@ -1,6 +1,7 @@
 """The hub's composition root: settings become objects, objects run in one TaskGroup until told to stop."""
 
 import asyncio
+import gc
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -120,6 +121,9 @@ async def _run(hub: _Hub, variables: Mapping[str, str]) -> None:
                 await web.is_ready()
             gets_on = consumer.gets_on if consumer is not None else lambda: True
             running.append(tasks.create_task(hub.lifeline.keep(gets_on), name="lifeline"))
+            # Nearly all that was made so far are modules: walking them in a collection would hold receipts up.
+            gc.collect()
+            gc.freeze()
             _tell(hub, Running(os.getpid(), _port(web_socket), reached.ports.mqtt, reached.ports.nats, hub.role))
             await hub.stop.wait()
             hub.lifeline.stopping()

@@ -28,7 +28,7 @@ from support.broker_door import (
     publish,
     refuses_the_subscription,
 )
-from support.memory_outbox import EPOCH, MemoryOutbox
+from support.memory_outbox import MemoryOutbox
 from support.waiting import until
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -96,7 +96,7 @@ async def linked(outbox: Outbox, heard: Heard, *plays, settings=PATIENCE, backof
         for door, play in zip(doors, plays, strict=True):
             door.play = play
         brokers = [Broker(f"mqtt://127.0.0.1:{door.port}", GatewayId("gw-1"), "x") for door in doors]
-        link = HubLink(brokers, outbox, KnownTime(), Hello("0.1.0", EPOCH), heard, settings, backoff)
+        link = HubLink(brokers, outbox, KnownTime(), "0.1.0", heard, settings, backoff)
         task = asyncio.create_task(link.run(Random(1)))
         try:
             yield doors

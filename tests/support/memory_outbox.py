@@ -23,14 +23,14 @@ class MemoryOutbox:
         self._ids: dict[Stream, list[int]] = {stream: [] for stream in Stream}
         self._events = {stream: asyncio.Event() for stream in Stream}
         self._next = dict.fromkeys(Stream, 1)
-        self._epoch = EPOCH
+        self.epoch = EPOCH
         self.told: list[Range] = []
 
     def put(self, stream: Stream, records: int = 1, blob: bytes = b"x", boot: BootId | None = None) -> Range:
         """One more entry; its range."""
         first = self._next[stream]
         self._next[stream] += records
-        range_ = Range(self._epoch, stream, first, first + records - 1)
+        range_ = Range(self.epoch, stream, first, first + records - 1)
         id_ = first + (10**9 if stream is Stream.DATA else 0)
         self._entries[stream][id_] = Entry(id_, Part(range_, None, blob), boot)
         insort(self._ids[stream], id_)
@@ -50,7 +50,7 @@ class MemoryOutbox:
     def begin_anew(self, epoch: Epoch) -> None:
         """The file was deleted: what waited is gone, ids and numbers start again in another epoch."""
         self.generation += 1
-        self._epoch = epoch
+        self.epoch = epoch
         for stream in Stream:
             self._entries[stream].clear()
             self._ids[stream].clear()
