@@ -150,7 +150,7 @@ def bad_messages() -> dict[str, bytes]:
         "cut": whole[:-1],
         "longer": whole + b"x",
         "only a line end": b"\n",
-        "other major version": whole.replace(b"[1,0]", b"[2,0]"),
+        "other major version": whole.replace(b'"v":[1,', b'"v":[2,'),
         "backwards": head.replace(b'"first":1', b'"first":9') + b"\n" + rest,
         "number 0": head.replace(b'"first":1', b'"first":0') + b"\n" + rest,
         "number beyond 64 bits": head.replace(b'"last":1', b'"last":%d' % 2**70) + b"\n" + rest,
