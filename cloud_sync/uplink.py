@@ -39,6 +39,8 @@ MAX_STRETCHES = 64
 MAX_MESSAGE_BYTES = 512 * 2**10
 """Half of what NATS takes in one message by default."""
 RESEND_LIMIT_S = 300.0
+SPLIT = 4
+"""What got no receipt is sent again in so many times as many pieces."""
 MAX_ID = 2**63 - 1
 _NEVER_READ = -1
 
@@ -153,7 +155,6 @@ class _Lane:
     window: asyncio.Semaphore
     handed: asyncio.Semaphore
     toll: Callable[[int], Awaitable[None]]
-    acknowledged: Callable[[int, float], None] = lambda _size, _after_s: None
 
 
 class Uplink:
@@ -227,13 +228,7 @@ class Uplink:
 
     async def _fresh(self, tasks: asyncio.TaskGroup) -> None:
         """What is added from now on goes at once. What comes faster than that joins the backlog."""
-        lane = _Lane(
-            Stream.DATA,
-            asyncio.Semaphore(WINDOW),
-            asyncio.Semaphore(FRESH_HANDED),
-            self._throttle.live,
-            self._message_size.acknowledged,
-        )
+        lane = _Lane(Stream.DATA, asyncio.Semaphore(WINDOW), asyncio.Semaphore(FRESH_HANDED), self._throttle.live)
         after = await self._hand_over(0)
         while True:
             withdrawals = self._outbox.withdrawals
@@ -266,7 +261,6 @@ class Uplink:
             asyncio.Semaphore(BACKLOG_WINDOW),
             asyncio.Semaphore(BACKLOG_HANDED),
             self._throttle.backlog,
-            self._message_size.acknowledged,
         )
         records = BACKLOG_GROWTH * self._settings.batch_records
         while True:
@@ -302,21 +296,29 @@ class Uplink:
         tasks.create_task(self._deliver(lane, entries, withdrawals), name=f"deliver-{lane.stream}")
 
     async def _deliver(self, lane: _Lane, entries: Sequence[Entry], withdrawals: int) -> None:
-        """Send a message until its receipt has come, or nothing of it waits any more."""
+        """Send a message until its receipt has come, or nothing of it waits any more; each time in smaller pieces.
+
+        Too large for a store on the way it would be acknowledged and forgotten for ever.
+        """
         message = _Message([entry.id for entry in entries], sum(len(entry.part.blob) for entry in entries))
-        wait_s = self._settings.resend_first_s
+        wait_s, pieces = self._settings.resend_first_s, 1
         try:
-            await self._publish(lane, message, entries, withdrawals)
+            await self._publish(lane, message, entries, withdrawals, pieces)
             entries = ()  # a full window holds no blobs: what is sent again is read again
             while message.open and not await _is_set_within(message.receipted, wait_s):
-                wait_s = min(wait_s * 2, RESEND_LIMIT_S)
+                self._message_size.unreceipted(message.blob_bytes // pieces)
+                wait_s, pieces = min(wait_s * 2, RESEND_LIMIT_S), min(pieces * SPLIT, len(message.ids))
                 await lane.handed.acquire()
-                await self._publish(lane, message, (), _NEVER_READ)
+                await self._publish(lane, message, (), _NEVER_READ, pieces)
+            if pieces == 1:
+                self._message_size.receipted(message.blob_bytes)
         finally:
             self._in_flight.discard(message.open)
             lane.window.release()
 
-    async def _publish(self, lane: _Lane, message: _Message, entries: Sequence[Entry], withdrawals: int) -> None:
+    async def _publish(
+        self, lane: _Lane, message: _Message, entries: Sequence[Entry], withdrawals: int, pieces: int
+    ) -> None:
         """Publish what still waits of a message, as it is now; `entries` are as of `withdrawals`."""
         try:
             await lane.toll(message.blob_bytes)
@@ -329,14 +331,19 @@ class Uplink:
                 message.open = set()
                 return
             self._in_flight.add(message.open, message)
-            payload = encode_envelope([entry.part for entry in entries], self._times(entries))
-            self._throttle.count(len(payload) - message.blob_bytes)
-            loop = asyncio.get_running_loop()
-            start_s = loop.time()
-            await self._session.publish(topics.up(self._gateway, lane.stream), payload)
-            lane.acknowledged(len(payload), loop.time() - start_s)
+            for piece in _pieces(entries, pieces):
+                await self._hand(lane.stream, piece)
         finally:
             lane.handed.release()
+
+    async def _hand(self, stream: Stream, entries: Sequence[Entry]) -> None:
+        """Publish `entries` as one message; returns once the broker has acknowledged it."""
+        payload = encode_envelope([entry.part for entry in entries], self._times(entries))
+        self._throttle.count(len(payload) - sum(len(entry.part.blob) for entry in entries))
+        loop = asyncio.get_running_loop()
+        start_s = loop.time()
+        await self._session.publish(topics.up(self._gateway, stream), payload)
+        self._message_size.acknowledged(loop.time() - start_s)
 
     def _times(self, entries: Sequence[Entry]) -> tuple[BootTime, ...]:
         """What the hub can be told of the boots that entries rest on: an alert goes before the present one is known."""
@@ -345,6 +352,12 @@ class Uplink:
 
 def _boots(entries: Sequence[Entry]) -> set[BootId]:
     return {entry.boot for entry in entries if entry.boot is not None}
+
+
+def _pieces(entries: Sequence[Entry], most: int) -> Iterator[Sequence[Entry]]:
+    """`entries` in order, in at most so many pieces of about as many each."""
+    size = -(-len(entries) // most)
+    return (entries[start : start + size] for start in range(0, len(entries), size))
 
 
 def _is_full(entries: Sequence[Entry]) -> bool:

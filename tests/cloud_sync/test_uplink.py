@@ -172,6 +172,23 @@ def test_whatever_happens_everything_arrives_and_nothing_is_under_way_twice(back
 
 
 @in_virtual_time
+async def test_a_broker_that_keeps_nothing_large_and_does_not_say_so_gets_it_in_pieces():
+    """A stream with a limit acknowledges a message above it and forgets it, however often it comes."""
+    outbox = MemoryOutbox()
+    hub = SimulatedHub(outbox)
+    most = 30_000
+    hub.fate = lambda: LOST if sum(len(part.blob) for part in hub.sent[-1].envelope.parts) > most else RECEIPTED
+    expected = {outbox.put(Stream.DATA, blob=bytes(1000)) for _ in range(3000)}
+    async with connected(hub, settings=LinkSettings(batch_records=1000)):
+        start_s = asyncio.get_running_loop().time()
+        await until(lambda: not outbox.waiting(), 1000)
+        lasted_s = asyncio.get_running_loop().time() - start_s
+    assert hub.stored == expected
+    assert hub.doubled == []
+    assert lasted_s < 60
+
+
+@in_virtual_time
 async def test_fresh_values_go_at_once_while_a_backlog_drains():
     """A backlog of 10,000 entries before them does not make them wait a round trip."""
     outbox, hub = MemoryOutbox(), None
