@@ -20,8 +20,8 @@ from contract.errors import ProtocolError, Tampered
 from contract.record import GapReason, Stream
 
 STEPS_OF_BOUND = 64
-MAX_STEP_BYTES = 2**19
-"""About 60,000 readings: some tens of milliseconds."""
+MAX_STEP_BYTES = 2**18
+"""About 30,000 readings, some tens of milliseconds, and little memory: what is read comes as text of twice the size."""
 MIN_STEP_BYTES = 16 * 2**10
 MAX_STEP_ENTRIES = 4096
 MAX_STEPS = 8
