@@ -44,7 +44,7 @@ class Engine(Protocol):
         """Reason and sealed payload of everything that is kept, oldest first."""
 
     async def maintain(self, work: Work[_Answer]) -> _Answer | None:
-        """What `work` amounts to, done in one transaction; None when another process is at it."""
+        """What `work` amounts to, done statement by statement or at once; None when another process is at it."""
 
     async def tidy(self, now_ms: int, over_ms: int) -> bool:
         """What only this engine needs, bounded; telemetry before `over_ms` may go whole. True: there is more to do."""

@@ -8,9 +8,10 @@ database can hold.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from datetime import datetime
 from enum import IntEnum
+from itertools import chain
 
 from cloud_sync.blob import from_ms
 from contract.ids import DeviceId, GatewayId
@@ -23,9 +24,10 @@ from hub.store.script import Found, Script, Statement
 from hub.store.selection import EVER, Cells, Question, Row, bounds_ms, page, select
 
 MOST_MINUTES = 500
-"""Minutes of single series in one round, about: a note is taken whole. SQLite's commits wait for a round: 75 ms where a
-minute holds 60 values."""
+"""Minutes of single series in one round, about: a note is taken whole. What is added up is read beside what is written;
+PostgreSQL holds a snapshot meanwhile."""
 _MOST_NOTES = 200
+_ROWS_A_STATEMENT = 250
 _MINUTE_MS = 60_000
 _GREATEST = 1e290
 _ROLLED = "series, step, start_ms, count, total, minimum, maximum, last"
@@ -77,7 +79,7 @@ def rolling_up(dialect: Dialect, now_ms: int, kept_from_ms: Mapping[str | None, 
     `kept_from_ms`: since when telemetry is complete, by quantity (None: the others). Minutes before stay as they are.
     """
     take = "SELECT id, minutes FROM touched WHERE due_ms <= :now ORDER BY id LIMIT :limit"
-    notes = yield Statement(take, {"now": now_ms, "limit": _MOST_NOTES})
+    notes = yield Statement(take, {"now": now_ms, "limit": _MOST_NOTES}, is_read=True)
     ids, touched = _taken(notes)
     if not ids:
         return 0, False
@@ -85,7 +87,7 @@ def rolling_up(dialect: Dialect, now_ms: int, kept_from_ms: Mapping[str | None, 
     newest = max(kept_from_ms.values())
     if any(minute * _MINUTE_MS < newest for _, minute in minutes):
         numbers = ", ".join({str(series) for series, _ in minutes})
-        found = yield Statement(f"SELECT id, quantity FROM series WHERE id IN ({numbers})", {})
+        found = yield Statement(f"SELECT id, quantity FROM series WHERE id IN ({numbers})", {}, is_read=True)
         quantities: dict[int, str] = dict(found)
         minutes = [
             (series, minute)
@@ -94,11 +96,13 @@ def rolling_up(dialect: Dialect, now_ms: int, kept_from_ms: Mapping[str | None, 
         ]
     if minutes:
         starts = {(series, minute * _MINUTE_MS) for series, minute in minutes}
-        yield Statement(_minutes(dialect), {"pairs": _as_pairs(starts)})
+        yield from _stored((yield Statement(_minutes(dialect), {"pairs": _as_pairs(starts)}, is_read=True)))
         for finer, step in ((Step.MINUTE, Step.HOUR), (Step.HOUR, Step.DAY)):
             starts = {(series, start - start % step.ms) for series, start in starts}
             lengths = {"finer": finer.value, "step": step.value, "length": step.ms}
-            yield Statement(_coarser(dialect), {"pairs": _as_pairs(starts), **lengths})
+            yield from _stored(
+                (yield Statement(_coarser(dialect), {"pairs": _as_pairs(starts), **lengths}, is_read=True))
+            )
     yield Statement(f"DELETE FROM touched WHERE id IN ({', '.join(map(str, ids))})", {})
     return len(minutes), len(ids) < len(notes) or len(notes) == _MOST_NOTES
 
@@ -147,7 +151,6 @@ def _minutes(dialect: Dialect) -> str:
     number = dialect.number("t")
     left_out = f"{Flag.FAIL.value}, {Flag.MISSING.value}"
     return f"""
-INSERT INTO rollup ({_ROLLED})
 SELECT series, {Step.MINUTE.value}, start_ms, count(*), sum(number), min(number), max(number),
     max(CASE WHEN place = 1 THEN number END)
 FROM (
@@ -158,12 +161,11 @@ FROM (
     WHERE t.series = p.series AND t.at_ms >= p.start_ms AND t.at_ms < p.start_ms + {_MINUTE_MS}
     AND {number} BETWEEN -{_GREATEST} AND {_GREATEST} AND t.flag NOT IN ({left_out})
 ) AS counted
-GROUP BY series, start_ms {_ANEW}"""
+GROUP BY series, start_ms"""
 
 
 def _coarser(dialect: Dialect) -> str:
     return f"""
-INSERT INTO rollup ({_ROLLED})
 SELECT series, :step, start_ms, sum(count), sum(total), min(minimum), max(maximum),
     max(CASE WHEN place = 1 THEN last END)
 FROM (
@@ -173,7 +175,18 @@ FROM (
     FROM {dialect.pairs("pairs")} AS p CROSS JOIN rollup AS r
     WHERE r.series = p.series AND r.step = :finer AND r.start_ms >= p.start_ms AND r.start_ms < p.start_ms + :length
 ) AS counted
-GROUP BY series, start_ms {_ANEW}"""
+GROUP BY series, start_ms"""
+
+
+def _stored(rows: Found) -> Generator[Statement, Found, None]:
+    """Write rollups that were computed, in place of what stood there."""
+    columns = len(_ROLLED.split(", "))
+    for start in range(0, len(rows), _ROWS_A_STATEMENT):
+        some = rows[start : start + _ROWS_A_STATEMENT]
+        values = {f"v{number}": value for number, value in enumerate(chain.from_iterable(some))}
+        names = [f":{name}" for name in values]
+        lines = (", ".join(names[first : first + columns]) for first in range(0, len(names), columns))
+        yield Statement(f"INSERT INTO rollup ({_ROLLED}) VALUES ({'), ('.join(lines)}) {_ANEW}", values)
 
 
 def _as_pairs(starts: Iterable[tuple[int, int]]) -> str:

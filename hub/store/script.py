@@ -1,4 +1,7 @@
-"""Statements of one transaction, each made from what those before it found, without knowing the engine. Pure."""
+"""Statements in a row, each made from what those before it found, without knowing the engine. Pure.
+
+Cut short after any of them and begun again, a script comes to the same: an engine may commit after each.
+"""
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -15,6 +18,8 @@ class Statement:
 
     text: str
     arguments: Arguments
+    is_read: bool = False
+    """True when it changes nothing, so that nobody who writes need wait for it."""
 
 
 Found = Sequence[tuple[Any, ...]]  # rows as our own SQL asked for them; the script knows the types

@@ -99,6 +99,22 @@ def test_rollups_equal_a_plain_computation(
     asyncio.run(scenario())
 
 
+async def test_a_round_that_is_cut_short_anywhere_is_made_up_for(store: Store) -> None:
+    """SQLite commits after each statement, so that ingest need not wait: what was left undone is done by the next."""
+    said = [(at(seconds), number, float(number), Flag.GOOD) for number, seconds in enumerate(range(0, 240, 7))]
+    for number, (when, _, value, flag) in enumerate(said):
+        one = Measured(RIVER, when, ClockQuality.SYNCHRONISED, (Reading("water_level", value, flag),))
+        await store.commit([message(part(number + 1, [one]))])
+        maintaining = asyncio.create_task(store.maintain(LATER))
+        for _ in range(number * number):
+            await asyncio.sleep(0)
+        maintaining.cancel()
+        await asyncio.wait([maintaining])
+    await maintained(store)
+    for step in Step:
+        assert shown(await rolled(store, step)) == plain(said, step)
+
+
 async def test_a_minute_is_rolled_up_once_it_is_over(store: Store) -> None:
     """Not again and again while it fills; a clock that runs ahead does not hold it up."""
     await store.commit([message(levels(1, 2))])

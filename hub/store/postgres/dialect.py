@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from hub.store.dialect import Dialect
 
-_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_][a-z0-9_]*)")
 
 POSTGRES = Dialect(
     exact=lambda column: column,
