@@ -7,36 +7,21 @@ import signal
 import socket
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import aiomqtt
 import pytest
 
-from cloud_sync import blob, topics
-from cloud_sync.envelope import Part, decode_receipt, encode_envelope
-from contract.ids import Epoch, GatewayId
-from contract.record import Measured, Range, Stream
-from contract.sample import ClockQuality, Flag, Reading
+from cloud_sync import topics
+from cloud_sync.envelope import decode_receipt
+from contract.ids import GatewayId
+from contract.record import Stream
+from support.gateway_traffic import GATEWAY, levels
 from support.running_hub import HubProgram, gateway_client, hub_program, start_program
 from support.waiting import until
 
-GATEWAY = GatewayId("gw-1")
-EPOCH = Epoch("00000000000000c1")
 EVENTS = "/events?page=overview"
-NOW = datetime(2026, 11, 22, 3, 0, tzinfo=UTC)
-
-
-def levels(first: int, count: int) -> bytes:
-    records = [
-        Measured(
-            "river-1", NOW + timedelta(seconds=n), ClockQuality.SYNCHRONISED, (Reading("water_level", n, Flag.GOOD),)
-        )
-        for n in range(first, first + count)
-    ]
-    range_ = Range(EPOCH, Stream.DATA, first, first + count - 1)
-    return encode_envelope([Part(range_, None, blob.encode(records))])
 
 
 async def stored(hub: HubProgram) -> list[float]:
