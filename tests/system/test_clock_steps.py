@@ -24,7 +24,6 @@ pytestmark = pytest.mark.skipif(
     reason="libfaketime is not installed. Debian: sudo apt install libfaketime",
 )
 PERIOD_S = 0.1
-"""libfaketime 0.9.10 makes a thread that waits for the interpreter's lock spin: half a core, whatever it is told."""
 SLACK = timedelta(seconds=2)
 """The hub's time comes late by half a round trip, on a machine that is busy with other tests."""
 
